@@ -1,0 +1,1 @@
+//! PID 1 of a kiln guest, and the host/guest protocol

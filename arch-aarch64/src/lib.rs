@@ -1,0 +1,1 @@
+//! Register, PSCI and SMCCC definitions, ESR decoding, guest-physical layout, FDT and the Linux boot protocol

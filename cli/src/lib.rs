@@ -1,0 +1,1 @@
+//! Runs any OCI image as a hardware-isolated microVM

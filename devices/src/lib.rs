@@ -1,0 +1,1 @@
+//! The MMIO bus, platform devices and the interrupt-line handle

@@ -1,0 +1,1 @@
+//! A software implementation of Apple's Hypervisor.framework C ABI for arm64

@@ -1,0 +1,1 @@
+//! A small safe wrapper over Hypervisor.framework for arm64

@@ -1,0 +1,1 @@
+//! OCI images: references, registries, a content store and conversion of layers to EROFS

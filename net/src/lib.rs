@@ -1,0 +1,1 @@
+//! The user-mode network: Ethernet frames in and out

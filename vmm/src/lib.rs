@@ -1,0 +1,1 @@
+//! One machine: builds, runs, pauses, captures and restores it
