@@ -1,1 +1,18 @@
-//! Apple's Hypervisor.framework C ABI for arm64: the framework on Apple silicon, hv-soft elsewhere
+//! Apple's Hypervisor.framework C ABI for arm64: the framework on Apple silicon, `hv-soft` elsewhere.
+//!
+//! The declarations (names, types, constants, layouts) are those of `applevisor-sys` with the
+//! interface of macOS 15.0, on every target. What differs is who answers: on Apple the framework is
+//! linked, elsewhere the functions of the same names that `hv-soft` exports. Code above this crate
+//! therefore compiles and runs unchanged on both.
+//!
+//! The one function that is not re-exported as declared is [`hv_vcpu_set_simd_fp_reg`]: its C
+//! prototype takes a 128-bit *vector*, which the procedure call standard passes in a vector register,
+//! while a Rust `u128` travels in two general registers.
+
+#[cfg(not(target_vendor = "apple"))]
+use hv_soft as _;
+
+pub use applevisor_sys::*;
+
+mod simd;
+pub use simd::hv_vcpu_set_simd_fp_reg;
