@@ -1,0 +1,92 @@
+//! A directory that appears whole or not at all.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use crate::Error;
+
+pub(crate) const STATE: &str = "state";
+pub(crate) const MEMORY: &str = "memory";
+pub(crate) const SUMS: &str = "memory.sums";
+
+/// Prefix of directories that were never finished; nothing with this prefix is a snapshot.
+const UNFINISHED: &str = ".unfinished-";
+
+pub(crate) fn disk_file(name: &str) -> String {
+    format!("disk-{name}")
+}
+
+/// A snapshot's directory while it is being made; dropped, it takes everything with it.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    target: PathBuf,
+    work: Option<PathBuf>,
+}
+
+impl Directory {
+    pub(crate) fn create(target: &Path) -> Result<Self, Error> {
+        if target.symlink_metadata().is_ok() {
+            return Err(Error::Exists(target.into()));
+        }
+        let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
+            return Err(Error::Missing(target.into()));
+        };
+        fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
+        let name = name.to_string_lossy();
+        let work = parent.join(format!("{UNFINISHED}{name}-{}", std::process::id()));
+        // What stands there is left from a process of the same number that died.
+        if let Err(e) = fs::remove_dir_all(&work)
+            && e.kind() != io::ErrorKind::NotFound
+        {
+            return Err(Error::io("remove", &work)(e));
+        }
+        fs::create_dir(&work).map_err(Error::io("create", &work))?;
+        Ok(Self { target: target.into(), work: Some(work) })
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.work.as_deref().unwrap_or(&self.target).join(name)
+    }
+
+    pub(crate) fn file(&self, name: &str) -> Result<File, Error> {
+        let path = self.path(name);
+        File::create_new(&path).map_err(Error::io("create", path))
+    }
+
+    /// Makes everything durable and moves it into place.
+    pub(crate) fn commit(mut self) -> Result<PathBuf, Error> {
+        let Some(work) = self.work.clone() else { return Ok(self.target.clone()) };
+        for entry in fs::read_dir(&work).map_err(Error::io("read", &work))? {
+            let path = entry.map_err(Error::io("read", &work))?.path();
+            sync(&path)?;
+        }
+        sync(&work)?;
+        fs::rename(&work, &self.target).map_err(|e| match e.kind() {
+            io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists => {
+                Error::Exists(self.target.clone())
+            }
+            _ => Error::io("create", &self.target)(e),
+        })?;
+        self.work = None;
+        if let Some(parent) = self.target.parent() {
+            sync(parent)?;
+        }
+        Ok(self.target.clone())
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if let Some(work) = &self.work {
+            // Nothing can be done about a failure here; the prefix marks what is left as garbage.
+            let _ = fs::remove_dir_all(work);
+        }
+    }
+}
+
+fn sync(path: &Path) -> Result<(), Error> {
+    File::open(path).and_then(|f| f.sync_all()).map_err(Error::io("write", path))
+}
