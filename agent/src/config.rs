@@ -1,0 +1,106 @@
+//! What the host asks the agent to build: the root file system and its processes.
+
+use serde::{Deserialize, Serialize};
+
+/// Most layers of one image: one GPT partition of the composite disk each.
+pub const MAX_LAYERS: usize = 127;
+
+/// Size of `/dev/shm` in bytes if the host does not say: Docker's.
+pub const DEFAULT_SHM_SIZE: u64 = 64 * 1024 * 1024;
+
+/// The workload's surroundings; sent once, before its first process.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Read-only layers, the lowest first. At least one, at most [`MAX_LAYERS`].
+    pub layers: Vec<Layer>,
+    /// Where changes go.
+    pub writable: Writable,
+    /// The guest's host name; also written to `/etc/hostname`.
+    pub hostname: String,
+    /// Content of `/etc/hosts`; `None` writes localhost and the host name.
+    pub hosts: Option<String>,
+    /// Content of `/etc/resolv.conf`; `None` leaves the image's.
+    pub resolv_conf: Option<String>,
+    /// Wall-clock time to set, in nanoseconds since the Unix epoch.
+    pub clock: Option<u64>,
+    /// Size of `/dev/shm` in bytes.
+    pub shm_size: Option<u64>,
+    /// Memory limit of the workload's cgroup in bytes.
+    pub memory_limit: Option<u64>,
+    /// Process limit of the workload's cgroup.
+    pub pids_limit: Option<u64>,
+    /// Kernel parameters as `("net.core.somaxconn", "1024")`.
+    pub sysctls: Vec<(String, String)>,
+    /// Further file systems inside the root that live in memory: path and size in bytes.
+    pub tmpfs: Vec<(String, Option<u64>)>,
+}
+
+/// One read-only file system on a block device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// Block device, e.g. `/dev/vda1`.
+    pub device: String,
+    /// File system, e.g. `erofs`.
+    pub fstype: String,
+}
+
+/// Where the workload's changes to the root go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Writable {
+    /// Guest memory, at most this many bytes; `None` is the kernel's half of the memory.
+    Memory {
+        /// Limit in bytes.
+        size: Option<u64>,
+    },
+    /// A formatted, writable block device.
+    Disk(Layer),
+}
+
+impl Default for Writable {
+    fn default() -> Self {
+        Writable::Memory { size: None }
+    }
+}
+
+/// One process of the workload.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProcessSpec {
+    /// The command and its arguments; the command is looked up in the `PATH` of `env`.
+    pub args: Vec<String>,
+    /// The whole environment as `NAME=value`; `HOME` is added from the user's entry if absent.
+    pub env: Vec<String>,
+    /// Working directory; empty is `/`. Made if it does not exist.
+    pub cwd: String,
+    /// `user`, `uid`, `user:group`, `uid:gid` and mixtures, resolved in the image; empty is root.
+    pub user: String,
+    /// Further groups by name or number.
+    pub groups: Vec<String>,
+    /// A terminal of this size instead of three pipes.
+    pub tty: Option<WindowSize>,
+    /// Whether standard input stays open for the host; else it is `/dev/null`.
+    pub stdin: bool,
+    /// Limits that differ from the agent's defaults.
+    pub rlimits: Vec<Rlimit>,
+}
+
+/// Size of a terminal in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters in a line.
+    pub columns: u16,
+}
+
+/// A resource limit; `u64::MAX` is unlimited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rlimit {
+    /// Docker's name: `nofile`, `nproc`, `core`, `memlock`, `stack`, …
+    pub resource: String,
+    /// Soft limit.
+    pub soft: u64,
+    /// Hard limit.
+    pub hard: u64,
+}
