@@ -14,5 +14,8 @@ use hv_soft as _;
 
 pub use applevisor_sys::*;
 
+mod counter;
+pub use counter::mach_absolute_time;
+
 mod simd;
 pub use simd::hv_vcpu_set_simd_fp_reg;

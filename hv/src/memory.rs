@@ -1,0 +1,215 @@
+//! Host memory fit for mapping into a guest, and the table of what is mapped.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use vm_memory::mmap::{MmapRegion, MmapRegionBuilder};
+use vm_memory::{FileOffset, GuestAddress, GuestMemoryRegion, GuestRegionMmap};
+
+use crate::error::{Error, chk};
+use crate::sys::call;
+
+/// The framework maps, unmaps and protects in units of 16 KiB (the page size of Apple silicon).
+pub const GRANULE: u64 = 0x4000;
+
+/// What a guest may do with mapped memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permissions {
+    /// Read only.
+    Read,
+    /// Read and execute.
+    ReadExecute,
+    /// Read, write and execute: RAM.
+    ReadWriteExecute,
+}
+
+impl Permissions {
+    const fn flags(self) -> hv_sys::hv_memory_flags_t {
+        use hv_sys::{HV_MEMORY_EXEC, HV_MEMORY_READ, HV_MEMORY_WRITE};
+        match self {
+            Self::Read => HV_MEMORY_READ,
+            Self::ReadExecute => HV_MEMORY_READ | HV_MEMORY_EXEC,
+            Self::ReadWriteExecute => HV_MEMORY_READ | HV_MEMORY_WRITE | HV_MEMORY_EXEC,
+        }
+    }
+}
+
+/// Zeroed private memory for `size` bytes of guest memory at `base`, aligned for [`Vm::map`].
+///
+/// Pages take host memory when they are first touched.
+///
+/// [`Vm::map`]: crate::Vm::map
+pub fn anonymous_region(base: GuestAddress, size: u64) -> Result<GuestRegionMmap, Error> {
+    region(base, size, &|| {
+        MmapRegionBuilder::new(size as usize)
+            .with_mmap_prot(libc::PROT_READ | libc::PROT_WRITE)
+            .with_mmap_flags(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE)
+            .build()
+    })
+}
+
+/// `size` bytes of `file` from `offset` as guest memory at `base`, copy-on-write: the guest's writes
+/// never reach the file. `offset` is a multiple of the host's page size.
+///
+/// Whoever truncates or rewrites the file while it is mapped changes the guest's memory or kills the
+/// process; keep it to oneself.
+pub fn private_file_region(
+    base: GuestAddress,
+    file: &Arc<File>,
+    offset: u64,
+    size: u64,
+) -> Result<GuestRegionMmap, Error> {
+    region(base, size, &|| {
+        MmapRegionBuilder::new(size as usize)
+            .with_mmap_prot(libc::PROT_READ | libc::PROT_WRITE)
+            .with_mmap_flags(libc::MAP_PRIVATE | libc::MAP_NORESERVE)
+            .with_file_offset(FileOffset::from_arc(Arc::clone(file), offset))
+            .build()
+    })
+}
+
+type Build<'a> = &'a dyn Fn() -> Result<MmapRegion, vm_memory::mmap::MmapRegionError>;
+
+fn region(base: GuestAddress, size: u64, build: Build<'_>) -> Result<GuestRegionMmap, Error> {
+    aligned("the guest address", base.0)?;
+    aligned("the size of guest memory", size)?;
+    let mapping =
+        build_aligned(size as usize, build).map_err(|source| Error::HostMemory { size, source })?;
+    GuestRegionMmap::new(mapping, base).ok_or(Error::NotMapped { base: base.0, size })
+}
+
+/// Hosts with pages smaller than [`GRANULE`] may answer with an address that is not aligned to it.
+/// Then address space of that size plus the excess is held, so that the next answer lies just below.
+fn build_aligned(size: usize, build: Build<'_>) -> io::Result<MmapRegion> {
+    const ATTEMPTS: usize = 16;
+    let mut held = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let mapping = build().map_err(io::Error::other)?;
+        let excess = mapping.as_ptr() as usize % GRANULE as usize;
+        if excess == 0 {
+            return Ok(mapping);
+        }
+        drop(mapping);
+        held.push(MmapRegion::<()>::new(size + excess).map_err(io::Error::other)?);
+    }
+    Err(io::Error::other("no address that is a multiple of 16 KiB was found"))
+}
+
+pub(crate) fn aligned(what: &'static str, value: u64) -> Result<(), Error> {
+    if value.is_multiple_of(GRANULE) { Ok(()) } else { Err(Error::Unaligned { what, value }) }
+}
+
+/// One mapping of the VM. It keeps the host memory alive.
+struct Mapping {
+    base: u64,
+    size: u64,
+    permissions: Permissions,
+    host: Arc<MmapRegion>,
+}
+
+impl Mapping {
+    fn contains(&self, base: u64, size: u64) -> bool {
+        base.checked_sub(self.base)
+            .is_some_and(|offset| offset < self.size && size <= self.size - offset)
+    }
+}
+
+/// What is mapped into the VM, and the only place that maps.
+#[derive(Default)]
+pub(crate) struct Mappings(Vec<Mapping>);
+
+impl Mappings {
+    pub(crate) fn map(
+        &mut self,
+        region: &GuestRegionMmap,
+        permissions: Permissions,
+    ) -> Result<(), Error> {
+        let (base, size) = (region.start_addr().0, region.len());
+        aligned("the guest address", base)?;
+        aligned("the size of guest memory", size)?;
+        let host = region.get_mmap();
+        aligned("the host address", host.as_ptr() as u64)?;
+        let end = base.checked_add(size).ok_or(Error::Overlap { base, size })?;
+        if self.0.iter().any(|other| base < other.base + other.size && other.base < end) {
+            return Err(Error::Overlap { base, size });
+        }
+        // SAFETY: the host range is one live mapping of `size` bytes, and `host`, kept until the VM
+        // is destroyed, keeps it so.
+        unsafe {
+            call!(hv_vm_map(host.as_ptr().cast(), base, size as usize, permissions.flags()))?;
+        }
+        self.0.push(Mapping { base, size, permissions, host });
+        Ok(())
+    }
+
+    /// Whether the guest-physical address lies in mapped memory.
+    pub(crate) fn holds(&self, address: u64) -> bool {
+        self.0.iter().any(|mapping| mapping.contains(address, 1))
+    }
+
+    /// Gives the whole granules of a range back to the host. The guest reads zeroes there afterwards.
+    /// Returns the number of bytes given back.
+    ///
+    /// The framework pins what it maps, so advice (`MADV_DONTNEED`, `MADV_FREE`) returns nothing:
+    /// unmap, put fresh memory over the range, map again.
+    pub(crate) fn discard(&mut self, base: u64, size: u64) -> Result<u64, Error> {
+        let mapping = self
+            .0
+            .iter()
+            .find(|mapping| mapping.contains(base, size))
+            .ok_or(Error::NotMapped { base, size })?;
+        let start = base.next_multiple_of(GRANULE);
+        let end = (base + size) / GRANULE * GRANULE;
+        if start >= end {
+            return Ok(0);
+        }
+        let length = (end - start) as usize;
+        // SAFETY: `contains` put the range inside the mapping, so the offset is inside the host range.
+        let host = unsafe { mapping.host.as_ptr().add((start - mapping.base) as usize) };
+        // SAFETY: unmapping guest memory affects the guest only.
+        unsafe { call!(hv_vm_unmap(start, length))? };
+        // SAFETY: the range lies in a live mapping that `mapping.host` owns and unmaps as a whole
+        // later; replacing pages of it is atomic. Guest memory is only ever accessed through volatile
+        // or atomic accesses and no Rust reference points into it, so its contents may change.
+        let fresh = unsafe {
+            libc::mmap(
+                host.cast(),
+                length,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED,
+                -1,
+                0,
+            )
+        };
+        let replaced = if fresh == libc::MAP_FAILED {
+            Err(Error::HostMemory { size: length as u64, source: io::Error::last_os_error() })
+        } else {
+            Ok(length as u64)
+        };
+        // SAFETY: as in `map`; the host range is live whether or not it was replaced.
+        chk("hv_vm_map", unsafe {
+            hv_sys::hv_vm_map(host.cast(), start, length, mapping.permissions.flags())
+        })?;
+        replaced
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_are_aligned_to_the_granule() {
+        let regions: Vec<_> = (1..20)
+            .map(|n| anonymous_region(GuestAddress(0x8000_0000), n * GRANULE).unwrap())
+            .collect();
+        for region in &regions {
+            assert_eq!(region.get_mmap().as_ptr() as u64 % GRANULE, 0);
+        }
+        assert!(matches!(
+            anonymous_region(GuestAddress(0), 0x1000),
+            Err(Error::Unaligned { value: 0x1000, .. })
+        ));
+    }
+}
