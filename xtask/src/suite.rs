@@ -1,0 +1,20 @@
+//! `cargo xtask test`: every check and test, in the order that fails soonest.
+
+use anyhow::Result;
+
+use crate::run::{announce, cargo, run};
+use crate::setup::{self, Purpose};
+use crate::{guest_agent, kernel, macos};
+
+pub(crate) fn run_all() -> Result<()> {
+    setup::ensure(&[Purpose::Kernel, Purpose::Rust, Purpose::Test, Purpose::Demo])?;
+    announce("formatting");
+    run(cargo().args(["fmt", "--all", "--check"]))?;
+    announce("lints");
+    run(cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-Dwarnings"]))?;
+    macos::check()?;
+    guest_agent::build()?;
+    kernel::build(None, false)?;
+    announce("tests");
+    run(cargo().args(["test", "--workspace", "--no-fail-fast"]))
+}
