@@ -1,0 +1,238 @@
+//! What a machine's process wrote, kept on disk.
+//!
+//! A log is a few files of records: `log` is written, `log.1` is older, and so on. A record is
+//! a stream (1 byte: 1 stdout, 2 stderr), a time (8 bytes: nanoseconds since the Unix epoch), a length (4 bytes), and
+//! that many bytes, all little-endian: what the process wrote, byte for byte. A record that is cut short by a crash
+//! is where the log ends.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufReader, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use jiff::Timestamp;
+
+/// Bytes after which a file is closed and a new one begun.
+const FILE_LIMIT: u64 = 16 << 20;
+/// Files kept, the current one included.
+const FILES: u32 = 4;
+const HEADER: usize = 13;
+/// Longest record, in bytes.
+const RECORD_LIMIT: usize = 1 << 20;
+
+/// Which stream a record came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output, or the terminal.
+    Stdout = 1,
+    /// Standard error.
+    Stderr = 2,
+}
+
+/// Some bytes that the process wrote at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Where to.
+    pub stream: Stream,
+    /// When they arrived.
+    pub time: Timestamp,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Appends to a log and rotates it.
+#[derive(Debug)]
+pub struct LogWriter {
+    directory: PathBuf,
+    file: File,
+    len: u64,
+}
+
+impl LogWriter {
+    /// Opens the log in a machine's directory for appending.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn open(directory: &Path) -> io::Result<Self> {
+        let file = File::options().create(true).append(true).open(path(directory, 0))?;
+        let len = file.metadata()?.len();
+        Ok(Self { directory: directory.into(), file, len })
+    }
+
+    /// Appends what the process wrote now.
+    ///
+    /// # Errors
+    /// The file system's, a full disk above all.
+    pub fn append(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
+        if self.len >= FILE_LIMIT {
+            self.rotate()?;
+        }
+        for bytes in bytes.chunks(RECORD_LIMIT) {
+            let nanos = Timestamp::now().as_nanosecond() as u64;
+            let mut record = Vec::with_capacity(HEADER + bytes.len());
+            record.push(stream as u8);
+            record.extend(nanos.to_le_bytes());
+            record.extend((bytes.len() as u32).to_le_bytes());
+            record.extend(bytes);
+            self.file.write_all(&record)?;
+            self.len += record.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        for index in (0..FILES - 1).rev() {
+            match fs::rename(path(&self.directory, index), path(&self.directory, index + 1)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        self.file = File::create_new(path(&self.directory, 0))?;
+        self.len = 0;
+        Ok(())
+    }
+}
+
+/// Reads a log from its oldest record, across rotations, and goes on when more is written.
+#[derive(Debug)]
+pub struct LogReader {
+    directory: PathBuf,
+    older: Vec<PathBuf>,
+    current: Option<BufReader<File>>,
+    pending: Vec<u8>,
+}
+
+impl LogReader {
+    /// Opens the log in a machine's directory; it may not exist yet.
+    pub fn open(directory: &Path) -> Self {
+        let older = (0..FILES).map(|index| path(directory, index)).filter(|p| p.exists()).collect();
+        Self { directory: directory.into(), older, current: None, pending: Vec::new() }
+    }
+
+    /// The next record; `None` at the end of what has been written so far.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn read(&mut self) -> io::Result<Option<Record>> {
+        loop {
+            if let Some(file) = &mut self.current {
+                if let Some(record) = next_record(file, &mut self.pending)? {
+                    return Ok(Some(record));
+                }
+                if self.older.is_empty() && !self.was_rotated()? {
+                    return Ok(None);
+                }
+                self.pending.clear();
+            }
+            let next = match self.older.pop() {
+                Some(path) => path,
+                None => path(&self.directory, 0),
+            };
+            self.current = match File::open(next) {
+                Ok(file) => Some(BufReader::with_capacity(64 << 10, file)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+            };
+        }
+    }
+
+    fn was_rotated(&self) -> io::Result<bool> {
+        use std::os::unix::fs::MetadataExt;
+        let Some(current) = &self.current else { return Ok(false) };
+        match fs::metadata(path(&self.directory, 0)) {
+            Ok(newest) => Ok(newest.ino() != current.get_ref().metadata()?.ino()),
+            Err(_) => Ok(false),
+        }
+    }
+}
+
+/// Reads one record; what is there of an unfinished one stays in `pending`.
+fn next_record(from: &mut impl Read, pending: &mut Vec<u8>) -> io::Result<Option<Record>> {
+    fill(from, pending, HEADER)?;
+    let Some((&[kind, ref rest @ ..], _)) = pending.split_first_chunk::<HEADER>() else {
+        return Ok(None);
+    };
+    let (time, len) = rest.split_at(8);
+    let nanos = u64::from_le_bytes(time.try_into().unwrap_or_default());
+    let len = u32::from_le_bytes(len.try_into().unwrap_or_default()) as usize;
+    let stream = match kind {
+        1 => Stream::Stdout,
+        2 => Stream::Stderr,
+        _ => return Err(damaged()),
+    };
+    if len > RECORD_LIMIT {
+        return Err(damaged());
+    }
+    fill(from, pending, HEADER + len)?;
+    if pending.len() < HEADER + len {
+        return Ok(None);
+    }
+    let bytes = pending.split_off(HEADER);
+    pending.clear();
+    let time = Timestamp::from_nanosecond(nanos.into()).map_err(|_| damaged())?;
+    Ok(Some(Record { stream, time, bytes }))
+}
+
+fn fill(from: &mut impl Read, pending: &mut Vec<u8>, upto: usize) -> io::Result<()> {
+    if pending.len() < upto {
+        from.take((upto - pending.len()) as u64).read_to_end(pending)?;
+    }
+    Ok(())
+}
+
+fn damaged() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the machine's log is damaged; remove the machine")
+}
+
+fn path(directory: &Path, index: u32) -> PathBuf {
+    directory.join(if index == 0 { "log".into() } else { format!("log.{index}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(reader: &mut LogReader) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while let Some(record) = reader.read().unwrap() {
+            bytes.extend(record.bytes);
+        }
+        bytes
+    }
+
+    #[test]
+    fn bytes_come_back_in_order_while_the_log_grows_and_rotates() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = LogWriter::open(directory.path()).unwrap();
+        let mut reader = LogReader::open(directory.path());
+        let mut want = Vec::new();
+        let mut got = Vec::new();
+        for round in 0..70u32 {
+            let bytes = vec![round as u8; 1 << 20];
+            writer.append(Stream::Stdout, &bytes).unwrap();
+            want.extend(bytes);
+            got.extend(all(&mut reader));
+        }
+        assert!(want == got);
+        let late = all(&mut LogReader::open(directory.path()));
+        assert!(late.len() >= 3 * FILE_LIMIT as usize && want.ends_with(&late));
+        assert!(!path(directory.path(), FILES).exists());
+    }
+
+    #[test]
+    fn a_record_cut_short_ends_the_log_until_it_is_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        LogWriter::open(directory.path()).unwrap().append(Stream::Stderr, b"\xff\0whole").unwrap();
+        let whole = fs::read(path(directory.path(), 0)).unwrap();
+        for keep in 0..whole.len() {
+            fs::write(path(directory.path(), 0), &whole[..keep]).unwrap();
+            let mut reader = LogReader::open(directory.path());
+            assert_eq!(reader.read().unwrap(), None);
+            let mut file = File::options().append(true).open(path(directory.path(), 0)).unwrap();
+            file.write_all(&whole[keep..]).unwrap();
+            let record = reader.read().unwrap().unwrap();
+            assert_eq!((record.stream, &record.bytes[..]), (Stream::Stderr, &b"\xff\0whole"[..]));
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The `kiln` command.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use kiln::commands::Cli;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return kiln::commands::usage(&error),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(cli.log_filter())
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
+    kiln::commands::execute(cli)
+}

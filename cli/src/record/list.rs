@@ -1,0 +1,228 @@
+//! All machines of a home.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+
+use super::{
+    Spec, State, Status, check_name,
+    name::random_id,
+    random_name,
+    state::{read_json, write_json},
+};
+use crate::Home;
+
+/// Hexadecimal digits of an id that name its directory and that people see.
+pub(crate) const SHORT: usize = 12;
+
+/// The machines of a home.
+#[derive(Debug, Clone)]
+pub struct Machines {
+    directory: PathBuf,
+}
+
+/// One machine as its directory tells.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// Its directory.
+    pub directory: PathBuf,
+    /// What was asked for.
+    pub spec: Spec,
+    /// What became of it; already corrected if its process was killed.
+    pub state: State,
+}
+
+impl Machines {
+    /// The machines of `home`.
+    ///
+    /// # Errors
+    /// When their directory cannot be made.
+    pub fn open(home: &Home) -> anyhow::Result<Self> {
+        let directory = home.machines();
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+        Ok(Self { directory })
+    }
+
+    /// Makes a machine's directory: `spec` with an id, and a name if it has none.
+    ///
+    /// # Errors
+    /// When the name is taken or cannot be one.
+    pub fn create(&self, mut spec: Spec) -> anyhow::Result<Machine> {
+        if !spec.name.is_empty() {
+            check_name(&spec.name)?;
+        }
+        // Held until the directory has its name, so that two machines cannot take the same one.
+        let guard = self.lock()?;
+        let machines = self.list()?;
+        let taken = |name: &str| machines.iter().find(|machine| machine.spec.name == name);
+        if spec.name.is_empty() {
+            spec.name = random_name()?;
+            while taken(&spec.name).is_some() {
+                spec.name = random_name()?;
+            }
+        } else if let Some(other) = taken(&spec.name) {
+            bail!(
+                "the name {:?} is in use by machine {}; remove it with `kiln rm {}` or choose another name",
+                spec.name,
+                &other.spec.id[..SHORT],
+                spec.name
+            );
+        }
+        spec.id = random_id()?;
+        let directory = self.directory.join(&spec.id[..SHORT]);
+        let work = self.directory.join(format!(".new-{}", &spec.id[..SHORT]));
+        fs::DirBuilder::new().mode(0o700).create(&work)?;
+        write_json(&work.join("spec.json"), &spec)?;
+        let state = State::created();
+        write_json(&work.join("state.json"), &state)?;
+        fs::rename(&work, &directory)?;
+        drop(guard);
+        Ok(Machine { directory, spec, state })
+    }
+
+    /// All machines, the newest first. What is no machine is skipped with a warning.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn list(&self) -> anyhow::Result<Vec<Machine>> {
+        let mut machines = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            let directory = entry?.path();
+            if directory.file_name().is_some_and(|name| name.as_encoded_bytes()[0] == b'.') {
+                continue;
+            }
+            match Machine::read(&directory) {
+                Ok(machine) => machines.push(machine),
+                // Removed while we looked.
+                Err(_) if !directory.exists() => {}
+                Err(error) => tracing::warn!("{error:#}"),
+            }
+        }
+        machines.sort_by_key(|machine| std::cmp::Reverse(machine.spec.created));
+        Ok(machines)
+    }
+
+    /// The machine with this name, id, or unique beginning of an id.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub fn find(&self, name: &str) -> anyhow::Result<Machine> {
+        let machines = self.list()?;
+        if let Some(machine) = machines.iter().find(|m| m.spec.name == name || m.spec.id == name) {
+            return Ok(machine.clone());
+        }
+        let mut matching = machines
+            .into_iter()
+            .filter(|machine| !name.is_empty() && machine.spec.id.starts_with(name));
+        match (matching.next(), matching.next()) {
+            (Some(machine), None) => Ok(machine),
+            (None, _) => bail!("no such machine: {name}; `kiln ps -a` lists all"),
+            (Some(_), Some(_)) => {
+                bail!("more than one machine's id starts with {name}; give more of it")
+            }
+        }
+    }
+
+    fn lock(&self) -> anyhow::Result<File> {
+        let file = File::create(self.directory.join(".lock"))?;
+        file.lock()?;
+        Ok(file)
+    }
+}
+
+impl Machine {
+    fn read(directory: &Path) -> anyhow::Result<Self> {
+        let spec: Spec = read_json(&directory.join("spec.json"))?;
+        // Looked at first: a process that ends between the two has written its last state by then.
+        let alive = is_locked(&directory.join("lock"))?;
+        let state: State = read_json(&directory.join("state.json"))?;
+        let started = matches!(state.status, Status::Running | Status::Paused);
+        let state = if started && !alive { state.abandoned() } else { state };
+        let directory = directory.to_path_buf();
+        Ok(Self { directory, spec, state })
+    }
+
+    /// Reads it again.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn refresh(&self) -> anyhow::Result<Self> {
+        Self::read(&self.directory)
+    }
+
+    /// The first digits of its id.
+    pub fn short_id(&self) -> &str {
+        &self.spec.id[..SHORT]
+    }
+
+    /// Whether its process lives.
+    pub fn is_alive(&self) -> bool {
+        is_locked(&self.directory.join("lock")).unwrap_or(false)
+    }
+
+    /// Whether the guest's process runs or stands still.
+    pub fn is_running(&self) -> bool {
+        matches!(self.state.status, Status::Running | Status::Paused)
+    }
+
+    /// Waits until its process has ended; false if it still lives after `limit`.
+    pub fn wait_gone(&self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        while self.is_alive() {
+            if Instant::now() > deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        true
+    }
+
+    /// Removes its directory.
+    ///
+    /// # Errors
+    /// When its process lives, or the file system refuses.
+    pub fn remove(&self) -> anyhow::Result<()> {
+        if self.is_alive() {
+            bail!("machine {} is running; stop it first or use --force", self.spec.name);
+        }
+        // Out of sight at once, so that a removal that is cut short leaves no half machine.
+        let grave = self.directory.with_file_name(format!(".old-{}", self.short_id()));
+        match fs::rename(&self.directory, &grave) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        }
+        fs::remove_dir_all(&grave).with_context(|| format!("cannot remove {}", grave.display()))
+    }
+
+    /// Takes the lock that says that this machine's process lives.
+    ///
+    /// # Errors
+    /// When another process holds it.
+    pub fn claim(&self) -> anyhow::Result<File> {
+        let file = File::create(self.directory.join("lock"))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => bail!("machine {} already runs", self.spec.name),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+}
+
+fn is_locked(path: &Path) -> io::Result<bool> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        other => other?,
+    };
+    // Shared, so that two that look do not take each other for the machine.
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
