@@ -4,6 +4,8 @@
 //! - [`sysreg`], [`pstate`], [`mpidr`]: names and fields of the registers a hypervisor meets.
 //! - [`esr`]: exception syndromes, decoded and encoded.
 //! - [`psci`], [`smccc`]: the firmware calls a guest makes through HVC or SMC.
+//! - [`layout`]: guest-physical addresses, one table.
+//! - [`fdt`], [`linux`]: the device tree, and how Linux wants to be entered.
 //!
 //! References are to the *Arm Architecture Reference Manual for A-profile* (DDI 0487, "Arm ARM"),
 //! *Arm Power State Coordination Interface* (DEN 0022) and *SMC Calling Convention* (DEN 0028).
@@ -25,6 +27,9 @@
 //! ```
 
 pub mod esr;
+pub mod fdt;
+pub mod layout;
+pub mod linux;
 pub mod mpidr;
 pub mod psci;
 pub mod pstate;
