@@ -2,3 +2,9 @@
 
 pub mod abi;
 pub mod clock;
+pub mod cpu;
+pub mod decode;
+pub mod exec;
+pub mod insn;
+pub mod mem;
+pub mod mmu;

@@ -1,0 +1,125 @@
+//! Decoded blocks, by guest-physical page.
+//!
+//! A block is a run of instructions within one page that ends where control may go elsewhere. It
+//! depends on nothing but the bytes of the page, so it serves every address space and exception
+//! level that maps the page.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::decode;
+use crate::exec;
+use crate::insn::{Handler, Insn, Op};
+use crate::mem::PAGE;
+
+/// Instructions of a page.
+const PER_PAGE: usize = (PAGE / 4) as usize;
+/// Longest block, in instructions: bounds the time between two looks at the attention word.
+const MAX_STEPS: usize = 128;
+/// Steps of all blocks together; when there are more, all are dropped.
+const CACHE_LIMIT: usize = 2 << 20;
+
+/// An instruction ready to run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step {
+    pub(crate) handler: Handler,
+    pub(crate) insn: Insn,
+}
+
+/// A decoded block.
+#[derive(Debug)]
+pub(crate) struct Block {
+    pub(crate) steps: Box<[Step]>,
+    /// Some instruction is subject to `CPACR_EL1.FPEN`.
+    pub(crate) uses_fp: bool,
+}
+
+/// The blocks of one guest-physical page.
+#[derive(Debug)]
+pub(crate) struct CodePage {
+    entries: Box<[Option<Box<Block>>; PER_PAGE]>,
+    steps: usize,
+}
+
+impl CodePage {
+    /// The block that starts at `pc`, if it has been decoded.
+    #[inline(always)]
+    pub(crate) fn block(&self, pc: u64) -> Option<&Block> {
+        self.entries[(pc / 4) as usize % PER_PAGE].as_deref()
+    }
+}
+
+/// All decoded blocks of one vCPU.
+#[derive(Debug, Default)]
+pub(crate) struct CodeCache {
+    pages: HashMap<u64, Box<CodePage>>,
+    /// Pages that were dropped, perhaps while one of their blocks was running.
+    #[expect(clippy::vec_box, reason = "pointers to the pages outlive the move into this list")]
+    dropped: Vec<Box<CodePage>>,
+    steps: usize,
+}
+
+impl CodeCache {
+    /// The page at `ipa`, made if need be. The pointer is valid until [`bury`](CodeCache::bury) runs
+    /// after the page has been dropped.
+    pub(crate) fn page(&mut self, ipa: u64) -> *mut CodePage {
+        let page = self.pages.entry(ipa).or_insert_with(|| {
+            let entries: Box<[Option<Box<Block>>]> = (0..PER_PAGE).map(|_| None).collect();
+            let entries = entries.try_into().expect("the length is the array's");
+            Box::new(CodePage { entries, steps: 0 })
+        });
+        &mut **page
+    }
+
+    /// Whether the cache has reached its limit.
+    pub(crate) fn is_full(&self) -> bool {
+        self.steps > CACHE_LIMIT
+    }
+
+    /// Decodes the block at `pc`, whose page's bytes are at `host`.
+    ///
+    /// # Safety
+    /// `page` came from [`page`](CodeCache::page) and has not been buried, no reference into it is
+    /// live, and `host` is the start of the mapped, readable page that it stands for.
+    pub(crate) unsafe fn decode(&mut self, page: *mut CodePage, host: *const u8, pc: u64) {
+        // SAFETY: valid and unaliased by the caller's contract.
+        let page = unsafe { &mut *page };
+        let first = (pc / 4) as usize % PER_PAGE;
+        let mut steps = Vec::new();
+        let mut uses_fp = false;
+        for at in first..PER_PAGE.min(first + MAX_STEPS) {
+            // SAFETY: `at` is within the page that `host` starts, which is aligned and readable.
+            let word = unsafe { (*host.cast::<AtomicU32>().add(at)).load(Ordering::Relaxed) };
+            let mut insn = decode::decode(u32::from_le(word));
+            exec::bind(&mut insn, at as u32 * 4);
+            uses_fp |= matches!(insn.op, Op::Simd(_));
+            steps.push(Step { handler: exec::handler(&insn), insn });
+            if exec::ends_block(&insn) {
+                break;
+            }
+        }
+        self.steps += steps.len();
+        page.steps += steps.len();
+        page.entries[first] = Some(Box::new(Block { steps: steps.into(), uses_fp }));
+    }
+
+    /// Drops the blocks of a page; returns the address of what the TLB may still lead to.
+    pub(crate) fn drop_page(&mut self, ipa: u64) -> Option<u64> {
+        let mut page = self.pages.remove(&ipa)?;
+        self.steps -= page.steps;
+        let address = (&raw mut *page) as u64;
+        self.dropped.push(page);
+        Some(address)
+    }
+
+    /// Drops all blocks.
+    pub(crate) fn drop_all(&mut self) {
+        self.steps = 0;
+        self.dropped.extend(self.pages.drain().map(|(_, page)| page));
+    }
+
+    /// Frees dropped pages. No block is running, and no TLB entry leads to them.
+    pub(crate) fn bury(&mut self) {
+        self.dropped.clear();
+    }
+}

@@ -1,0 +1,120 @@
+//! What other threads may ask of a vCPU while it runs: interrupts, an exit, TLB and
+//! instruction-cache maintenance.
+//!
+//! One word, tested with one relaxed load at block boundaries.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The IRQ line is asserted.
+pub const IRQ: u32 = 1 << 0;
+/// The FIQ line is asserted.
+pub const FIQ: u32 = 1 << 1;
+/// `run` shall return [`CoreExit::Attention`](crate::cpu::CoreExit::Attention). Stays until cleared.
+pub const EXIT_REQUEST: u32 = 1 << 2;
+/// The mailbox holds maintenance operations.
+pub(crate) const MAINTENANCE: u32 = 1 << 3;
+
+/// More operations than this in a mailbox become one that drops everything.
+const MAILBOX_LIMIT: usize = 32;
+
+/// Maintenance that one PE asks of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Maintenance {
+    /// TLBI VMALLE1IS.
+    TlbAll,
+    /// TLBI by address (all ASIDs).
+    TlbVa(u64),
+    /// TLBI by ASID.
+    TlbAsid(u16),
+    /// IC IVAU: drop decoded blocks of one guest-physical page.
+    CodePage(u64),
+    /// IC IALLUIS: drop all decoded blocks.
+    CodeAll,
+    /// The memory map changed: drop everything that was derived from the old one.
+    Remapped,
+}
+
+/// The lines into one vCPU.
+#[derive(Debug, Default)]
+pub struct Lines {
+    attention: AtomicU32,
+    /// The vCPU's thread is inside `run`, so it may use translations and decoded code.
+    running: AtomicBool,
+    /// Event register of WFE (Arm ARM D1.6.1).
+    event: AtomicBool,
+    posted: AtomicU64,
+    done: AtomicU64,
+    mailbox: Mutex<Vec<Maintenance>>,
+}
+
+impl Lines {
+    /// The attention word.
+    #[inline(always)]
+    pub fn attention(&self) -> u32 {
+        self.attention.load(Ordering::Relaxed)
+    }
+
+    /// Asserts lines. The caller wakes the vCPU if it sleeps outside the core.
+    pub fn assert(&self, bits: u32) {
+        self.attention.fetch_or(bits, Ordering::SeqCst);
+    }
+
+    /// Deasserts lines.
+    pub fn deassert(&self, bits: u32) {
+        self.attention.fetch_and(!bits, Ordering::SeqCst);
+    }
+
+    /// Sets the event register.
+    pub fn send_event(&self) {
+        self.event.store(true, Ordering::SeqCst);
+    }
+
+    /// Clears the event register; returns whether it was set.
+    pub(crate) fn take_event(&self) -> bool {
+        self.event.load(Ordering::Relaxed) && self.event.swap(false, Ordering::SeqCst)
+    }
+
+    fn mailbox(&self) -> MutexGuard<'_, Vec<Maintenance>> {
+        self.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Posts an operation; returns the ticket to wait for.
+    pub(crate) fn post(&self, op: Maintenance) -> u64 {
+        let mut mailbox = self.mailbox();
+        if mailbox.last() != Some(&op) {
+            if mailbox.len() >= MAILBOX_LIMIT {
+                mailbox.clear();
+                mailbox.push(Maintenance::Remapped);
+            } else if mailbox.first() != Some(&Maintenance::Remapped) {
+                mailbox.push(op);
+            }
+        }
+        let ticket = self.posted.fetch_add(1, Ordering::SeqCst) + 1;
+        self.assert(MAINTENANCE);
+        ticket
+    }
+
+    /// Whether the operation with this ticket can no longer be observed: done, or the vCPU is outside
+    /// guest code and will do it before it returns there.
+    pub(crate) fn acknowledged(&self, ticket: u64) -> bool {
+        self.done.load(Ordering::SeqCst) >= ticket || !self.running.load(Ordering::SeqCst)
+    }
+
+    /// Takes what was posted, with the ticket to pass to [`finish`](Lines::finish).
+    pub(crate) fn collect(&self) -> (Vec<Maintenance>, u64) {
+        let mut mailbox = self.mailbox();
+        self.deassert(MAINTENANCE);
+        (std::mem::take(&mut *mailbox), self.posted.load(Ordering::SeqCst))
+    }
+
+    /// Acknowledges everything up to the ticket.
+    pub(crate) fn finish(&self, ticket: u64) {
+        self.done.store(ticket, Ordering::SeqCst);
+    }
+
+    /// Marks the vCPU as inside or outside guest code.
+    pub(crate) fn set_running(&self, running: bool) {
+        self.running.store(running, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,112 @@
+//! The table-driven decoder: the only place that knows encodings.
+//!
+//! A [`Pattern`] names one encoding class of the Arm ARM (section C4) with the bits that are fixed in
+//! it and a function that extracts its operands. A word belongs to the first pattern that matches and
+//! whose function accepts it; a word that belongs to none is UNDEFINED.
+
+pub mod base;
+mod base_dp;
+mod base_ldst;
+mod base_sys;
+pub mod simd;
+
+use std::sync::LazyLock;
+
+use crate::insn::Insn;
+
+/// One encoding class.
+#[derive(Clone, Copy, Debug)]
+pub struct Pattern {
+    /// Name, as in the index of the Arm ARM, in lower case.
+    pub name: &'static str,
+    /// Bits that are fixed.
+    pub mask: u32,
+    /// Values of the fixed bits.
+    pub value: u32,
+    /// Extracts the operands; `None` if this word is not allocated.
+    pub decode: fn(u32) -> Option<Insn>,
+}
+
+impl Pattern {
+    /// A pattern from its bits, most significant first: `0` and `1` are fixed, spaces and `_` are
+    /// skipped, and any other character stands for one bit of a field.
+    ///
+    /// # Panics
+    /// If `bits` does not describe exactly 32 bits (at compile time, when used in a `static`).
+    pub const fn new(
+        name: &'static str,
+        bits: &'static str,
+        decode: fn(u32) -> Option<Insn>,
+    ) -> Pattern {
+        let text = bits.as_bytes();
+        let (mut mask, mut value, mut count, mut i) = (0u32, 0u32, 0, 0);
+        while i < text.len() {
+            let fixed = match text[i] {
+                b' ' | b'_' => {
+                    i += 1;
+                    continue;
+                }
+                b'0' => (1, 0),
+                b'1' => (1, 1),
+                _ => (0, 0),
+            };
+            mask = mask << 1 | fixed.0;
+            value = value << 1 | fixed.1;
+            count += 1;
+            i += 1;
+        }
+        assert!(count == 32, "a pattern has 32 bits");
+        Pattern { name, mask, value, decode }
+    }
+
+    /// Whether the fixed bits of this class are those of `word`.
+    pub const fn matches(&self, word: u32) -> bool {
+        word & self.mask == self.value
+    }
+}
+
+/// Every encoding class, in the order in which they are tried.
+pub fn patterns() -> impl Iterator<Item = &'static Pattern> {
+    base::groups().into_iter().chain(simd::groups()).flatten()
+}
+
+/// Patterns by bits 31:21 of the word.
+static INDEX: LazyLock<Vec<Box<[&'static Pattern]>>> = LazyLock::new(|| {
+    (0..1u32 << 11)
+        .map(|top| {
+            let (word, seen) = (top << 21, 0xffe0_0000);
+            patterns().filter(|p| (p.value ^ word) & p.mask & seen == 0).collect()
+        })
+        .collect()
+});
+
+/// Decodes one instruction. Total: a word that is not allocated gives [`Op::Undefined`].
+///
+/// PC-relative instructions get their offset in `imm`.
+///
+/// [`Op::Undefined`]: crate::insn::Op::Undefined
+pub fn decode(word: u32) -> Insn {
+    INDEX[(word >> 21) as usize]
+        .iter()
+        .filter(|p| p.matches(word))
+        .find_map(|p| (p.decode)(word))
+        .unwrap_or(Insn::undefined(word))
+}
+
+/// The encoding class of a word, if it is allocated.
+pub fn class_of(word: u32) -> Option<&'static Pattern> {
+    INDEX[(word >> 21) as usize]
+        .iter()
+        .copied()
+        .find(|p| p.matches(word) && (p.decode)(word).is_some())
+}
+
+/// Bits `hi..=lo` of a word.
+pub(crate) const fn field(word: u32, hi: u32, lo: u32) -> u32 {
+    word >> lo & ((1u64 << (hi - lo + 1)) - 1) as u32
+}
+
+/// Bits `hi..=lo` of a word as a signed number.
+pub(crate) const fn sfield(word: u32, hi: u32, lo: u32) -> i64 {
+    ((word << (31 - hi)) as i32 >> (31 - hi + lo)) as i64
+}

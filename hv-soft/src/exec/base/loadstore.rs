@@ -1,0 +1,222 @@
+//! Loads and stores of general registers (Arm ARM C6.2).
+
+use super::arith::extend;
+use crate::cpu::Cpu;
+use crate::decode::base::{BaseOp, Mode, Width};
+use crate::insn::{Flow, Handler, Insn};
+use crate::mem::GuestInt;
+use crate::mmu::Access;
+
+const OFFSET: u8 = Mode::Offset as u8;
+const PRE: u8 = Mode::Pre as u8;
+const POST: u8 = Mode::Post as u8;
+const UNPRIVILEGED: u8 = Mode::Unprivileged as u8;
+const REGISTER: u8 = Mode::Register as u8;
+
+/// How what was loaded becomes a register's value.
+trait Extend: GuestInt {
+    fn zero(self) -> u64;
+    fn sign32(self) -> u64;
+    fn sign64(self) -> u64;
+}
+
+macro_rules! extend {
+    ($($t:ty, $s:ty);*) => {$(
+        impl Extend for $t {
+            #[inline(always)]
+            fn zero(self) -> u64 {
+                self.into()
+            }
+            #[inline(always)]
+            fn sign32(self) -> u64 {
+                (self as $s as i32 as u32).into()
+            }
+            #[inline(always)]
+            fn sign64(self) -> u64 {
+                self as $s as i64 as u64
+            }
+        }
+    )*};
+}
+extend!(u8, i8; u16, i16; u32, i32; u64, i64);
+
+const ZERO: u8 = 0;
+const SIGN32: u8 = 1;
+const SIGN64: u8 = 2;
+
+#[inline(always)]
+fn extended<T: Extend, const EXTEND: u8>(value: T) -> u64 {
+    match EXTEND {
+        SIGN32 => value.sign32(),
+        SIGN64 => value.sign64(),
+        _ => value.zero(),
+    }
+}
+
+/// The variant of a handler for each way to form the address.
+macro_rules! by_mode {
+    ($mode:expr, $handler:ident, $t:ty $(, $arg:expr)*) => {
+        match $mode {
+            OFFSET => $handler::<$t, OFFSET $(, $arg)*> as Handler,
+            PRE => $handler::<$t, PRE $(, $arg)*>,
+            POST => $handler::<$t, POST $(, $arg)*>,
+            UNPRIVILEGED => $handler::<$t, UNPRIVILEGED $(, $arg)*>,
+            _ => $handler::<$t, REGISTER $(, $arg)*>,
+        }
+    };
+}
+
+/// The variant of a handler for each way to form the address of a pair.
+macro_rules! by_pair_mode {
+    ($mode:expr, $handler:ident, $t:ty $(, $arg:expr)*) => {
+        match $mode {
+            OFFSET => $handler::<$t, OFFSET $(, $arg)*> as Handler,
+            PRE => $handler::<$t, PRE $(, $arg)*>,
+            _ => $handler::<$t, POST $(, $arg)*>,
+        }
+    };
+}
+
+const U8: u8 = Width::U8 as u8;
+const U16: u8 = Width::U16 as u8;
+const U32: u8 = Width::U32 as u8;
+const U64: u8 = Width::U64 as u8;
+const S8_TO_32: u8 = Width::S8To32 as u8;
+const S8_TO_64: u8 = Width::S8To64 as u8;
+const S16_TO_32: u8 = Width::S16To32 as u8;
+const S16_TO_64: u8 = Width::S16To64 as u8;
+
+pub(super) fn handler(op: BaseOp, insn: &Insn) -> Handler {
+    let (width, mode) = ((insn.aux & 15) as u8, (insn.aux >> 4) as u8);
+    match op {
+        BaseOp::Load => match width {
+            U8 => by_mode!(mode, load, u8, ZERO),
+            U16 => by_mode!(mode, load, u16, ZERO),
+            U32 => by_mode!(mode, load, u32, ZERO),
+            U64 => by_mode!(mode, load, u64, ZERO),
+            S8_TO_32 => by_mode!(mode, load, u8, SIGN32),
+            S8_TO_64 => by_mode!(mode, load, u8, SIGN64),
+            S16_TO_32 => by_mode!(mode, load, u16, SIGN32),
+            S16_TO_64 => by_mode!(mode, load, u16, SIGN64),
+            _ => by_mode!(mode, load, u32, SIGN64),
+        },
+        BaseOp::Store => match width {
+            U8 => by_mode!(mode, store, u8),
+            U16 => by_mode!(mode, store, u16),
+            U32 => by_mode!(mode, store, u32),
+            _ => by_mode!(mode, store, u64),
+        },
+        BaseOp::LoadPair => match width {
+            U32 => by_pair_mode!(mode, load_pair, u32, ZERO),
+            U64 => by_pair_mode!(mode, load_pair, u64, ZERO),
+            _ => by_pair_mode!(mode, load_pair, u32, SIGN64),
+        },
+        BaseOp::StorePair => match width {
+            U32 => by_pair_mode!(mode, store_pair, u32),
+            _ => by_pair_mode!(mode, store_pair, u64),
+        },
+        _ => match width {
+            U32 => load_literal::<u32, ZERO>,
+            U64 => load_literal::<u64, ZERO>,
+            _ => load_literal::<u32, SIGN64>,
+        },
+    }
+}
+
+/// The address of the access, and what the base register becomes.
+#[inline(always)]
+fn addresses<const MODE: u8>(cpu: &mut Cpu, i: &Insn) -> Result<(u64, u64), Flow> {
+    let base = cpu.base(i.rn)?;
+    let offset = match MODE {
+        REGISTER => extend(cpu.x(i.rm), i.ra.into(), i.imm as u32),
+        _ => i.imm,
+    };
+    let moved = base.wrapping_add(offset);
+    Ok((if MODE == POST { base } else { moved }, moved))
+}
+
+const fn access(mode: u8) -> Access {
+    if mode == UNPRIVILEGED { Access::Unprivileged } else { Access::Normal }
+}
+
+fn load<T: Extend, const MODE: u8, const EXTEND: u8>(cpu: &mut Cpu, i: &Insn) -> Flow {
+    let (va, moved) = match addresses::<MODE>(cpu, i) {
+        Ok(addresses) => addresses,
+        Err(flow) => return flow,
+    };
+    match cpu.load::<T>(va, access(MODE)) {
+        Ok(value) => {
+            cpu.set_x(i.rd, extended::<T, EXTEND>(value));
+            if MODE == PRE || MODE == POST {
+                cpu.set_x(i.rn, moved);
+            }
+            Flow::Next
+        }
+        Err(flow) => flow,
+    }
+}
+
+fn store<T: Extend, const MODE: u8>(cpu: &mut Cpu, i: &Insn) -> Flow {
+    let (va, moved) = match addresses::<MODE>(cpu, i) {
+        Ok(addresses) => addresses,
+        Err(flow) => return flow,
+    };
+    let value = T::from_u64(cpu.x(i.rd));
+    if let Err(flow) = cpu.store::<T>(va, value, access(MODE)) {
+        return flow;
+    }
+    if MODE == PRE || MODE == POST {
+        cpu.set_x(i.rn, moved);
+    }
+    Flow::Next
+}
+
+fn load_pair<T: Extend, const MODE: u8, const EXTEND: u8>(cpu: &mut Cpu, i: &Insn) -> Flow {
+    let (va, moved) = match addresses::<MODE>(cpu, i) {
+        Ok(addresses) => addresses,
+        Err(flow) => return flow,
+    };
+    let first = match cpu.load::<T>(va, Access::Normal) {
+        Ok(value) => value,
+        Err(flow) => return flow,
+    };
+    let second = match cpu.load::<T>(va.wrapping_add(T::SIZE), Access::Normal) {
+        Ok(value) => value,
+        Err(flow) => return flow,
+    };
+    cpu.set_x(i.rd, extended::<T, EXTEND>(first));
+    cpu.set_x(i.ra, extended::<T, EXTEND>(second));
+    if MODE == PRE || MODE == POST {
+        cpu.set_x(i.rn, moved);
+    }
+    Flow::Next
+}
+
+fn store_pair<T: Extend, const MODE: u8>(cpu: &mut Cpu, i: &Insn) -> Flow {
+    let (va, moved) = match addresses::<MODE>(cpu, i) {
+        Ok(addresses) => addresses,
+        Err(flow) => return flow,
+    };
+    let (first, second) = (T::from_u64(cpu.x(i.rd)), T::from_u64(cpu.x(i.ra)));
+    if let Err(flow) = cpu.store::<T>(va, first, Access::Normal) {
+        return flow;
+    }
+    if let Err(flow) = cpu.store::<T>(va.wrapping_add(T::SIZE), second, Access::Normal) {
+        return flow;
+    }
+    if MODE == PRE || MODE == POST {
+        cpu.set_x(i.rn, moved);
+    }
+    Flow::Next
+}
+
+fn load_literal<T: Extend, const EXTEND: u8>(cpu: &mut Cpu, i: &Insn) -> Flow {
+    let va = (cpu.pc & !0xfff).wrapping_add(i.imm);
+    match cpu.load::<T>(va, Access::Normal) {
+        Ok(value) => {
+            cpu.set_x(i.rd, extended::<T, EXTEND>(value));
+            Flow::Next
+        }
+        Err(flow) => flow,
+    }
+}

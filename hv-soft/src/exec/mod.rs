@@ -1,0 +1,43 @@
+//! Semantics: one function an operation.
+
+pub mod base;
+pub mod simd;
+
+use crate::cpu::Cpu;
+use crate::decode::base::BaseOp;
+use crate::insn::{Flow, Handler, Insn, Op};
+
+/// The handler of an instruction.
+pub fn handler(insn: &Insn) -> Handler {
+    match insn.op {
+        Op::Undefined => undefined,
+        Op::Base(op) => base::handler(op, insn),
+        Op::Simd(op) => simd::handler(op, insn),
+    }
+}
+
+/// An unallocated encoding.
+pub fn undefined(cpu: &mut Cpu, _: &Insn) -> Flow {
+    cpu.raise_undefined()
+}
+
+/// Makes an instruction relative to its page; it lies `offset` bytes from the start.
+pub fn bind(insn: &mut Insn, offset: u32) {
+    if let Op::Base(op) = insn.op {
+        base::bind(op, insn, offset);
+    }
+}
+
+/// Whether a block ends with this instruction.
+pub fn ends_block(insn: &Insn) -> bool {
+    match insn.op {
+        Op::Undefined => true,
+        Op::Base(op) => base::ends_block(op),
+        Op::Simd(_) => false,
+    }
+}
+
+/// Whether this is a load-exclusive, as the syndrome of a software step tells.
+pub fn is_load_exclusive(insn: &Insn) -> bool {
+    matches!(insn.op, Op::Base(BaseOp::LoadExclusive | BaseOp::LoadExclusivePair))
+}

@@ -1,0 +1,304 @@
+//! Guest-physical memory: a sorted map from intermediate physical addresses to host memory.
+//!
+//! The map is immutable; mapping or unmapping builds a new one, and every vCPU drops its cached
+//! pointers before the call returns (see [`Domain`](crate::cpu::Domain)). Guest memory is shared
+//! with other vCPUs and with the VMM's device threads, so it is only ever touched by atomic or
+//! volatile accesses; no Rust reference points into it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Granule of the map and of the software TLB, in bytes.
+pub const PAGE: u64 = 4096;
+
+/// Access rights of a mapping, as `hv_memory_flags_t`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Perms {
+    /// Loads are allowed.
+    pub read: bool,
+    /// Stores are allowed.
+    pub write: bool,
+    /// Instruction fetches are allowed.
+    pub exec: bool,
+}
+
+/// Why the map could not be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MapError {
+    /// The range is empty, not page-aligned, or wraps.
+    #[error("the guest-physical range {ipa:#x}+{len:#x} is empty, unaligned or wraps")]
+    BadRange {
+        /// Start of the range.
+        ipa: u64,
+        /// Its length in bytes.
+        len: u64,
+    },
+    /// The range touches an existing mapping.
+    #[error("the guest-physical range {ipa:#x}+{len:#x} overlaps an existing mapping")]
+    Overlap {
+        /// Start of the range.
+        ipa: u64,
+        /// Its length in bytes.
+        len: u64,
+    },
+    /// Part of the range is not mapped.
+    #[error("the guest-physical range {ipa:#x}+{len:#x} is not fully mapped")]
+    NotMapped {
+        /// Start of the range.
+        ipa: u64,
+        /// Its length in bytes.
+        len: u64,
+    },
+}
+
+/// One contiguous mapping.
+#[derive(Debug)]
+struct Region {
+    ipa: u64,
+    len: u64,
+    host: usize,
+    perms: Perms,
+    /// One bit a page: some vCPU holds decoded instructions of it.
+    code: Box<[AtomicU64]>,
+}
+
+impl Region {
+    fn new(ipa: u64, len: u64, host: usize, perms: Perms) -> Region {
+        let words = (len / PAGE).div_ceil(64) as usize;
+        Region { ipa, len, host, perms, code: (0..words).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    fn end(&self) -> u64 {
+        self.ipa + self.len
+    }
+
+    fn code_bit(&self, ipa: u64) -> (&AtomicU64, u64) {
+        let page = (ipa - self.ipa) / PAGE;
+        (&self.code[(page / 64) as usize], 1 << (page % 64))
+    }
+}
+
+/// A page of guest-physical memory, as the map has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    /// Host address of the byte asked for.
+    pub host: *mut u8,
+    /// What the mapping allows.
+    pub perms: Perms,
+}
+
+/// The map at one point in time.
+#[derive(Debug, Default)]
+pub struct Regions {
+    sorted: Vec<Region>,
+}
+
+impl Regions {
+    fn find(&self, ipa: u64) -> Option<&Region> {
+        let after = self.sorted.partition_point(|r| r.ipa <= ipa);
+        let region = self.sorted.get(after.checked_sub(1)?)?;
+        (ipa < region.end()).then_some(region)
+    }
+
+    /// The mapping of the byte at `ipa`. It extends at least to the end of the page.
+    pub fn page(&self, ipa: u64) -> Option<Page> {
+        let region = self.find(ipa)?;
+        let host = (region.host + (ipa - region.ipa) as usize) as *mut u8;
+        Some(Page { host, perms: region.perms })
+    }
+
+    /// Reads a translation table descriptor.
+    pub fn descriptor(&self, ipa: u64) -> Option<u64> {
+        let page = self.page(ipa & !7)?;
+        if !page.perms.read {
+            return None;
+        }
+        // SAFETY: `page` lies in a live mapping whose base is page-aligned, so the eight-byte-aligned
+        // address is valid for an atomic access of eight bytes.
+        Some(unsafe { (*page.host.cast::<AtomicU64>()).load(Ordering::Acquire) })
+    }
+
+    /// Marks the page as decoded by some vCPU. Sequentially consistent: the caller reads the
+    /// page's instructions afterwards, and whoever wrote them before invalidating sees the mark.
+    pub fn mark_code(&self, ipa: u64) {
+        if let Some(region) = self.find(ipa) {
+            let (word, bit) = region.code_bit(ipa);
+            if word.load(Ordering::SeqCst) & bit == 0 {
+                word.fetch_or(bit, Ordering::SeqCst);
+            }
+        }
+    }
+
+    /// Removes the mark of [`mark_code`](Regions::mark_code); returns whether it was set.
+    pub fn take_code_mark(&self, ipa: u64) -> bool {
+        let Some(region) = self.find(ipa) else { return false };
+        let (word, bit) = region.code_bit(ipa);
+        std::sync::atomic::fence(Ordering::SeqCst);
+        word.load(Ordering::SeqCst) & bit != 0 && word.fetch_and(!bit, Ordering::SeqCst) & bit != 0
+    }
+
+    /// The map with a new mapping.
+    ///
+    /// # Errors
+    /// If the range is malformed or overlaps a mapping.
+    pub fn with(&self, ipa: u64, len: u64, host: usize, perms: Perms) -> Result<Regions, MapError> {
+        let end = check(ipa, len)?;
+        if self.sorted.iter().any(|r| r.ipa < end && ipa < r.end()) {
+            return Err(MapError::Overlap { ipa, len });
+        }
+        let mut sorted = self.copy();
+        let at = sorted.partition_point(|r| r.ipa < ipa);
+        sorted.insert(at, Region::new(ipa, len, host, perms));
+        Ok(Regions { sorted })
+    }
+
+    /// The map with the range removed (`None`) or with other rights. Mappings are split as needed.
+    ///
+    /// # Errors
+    /// If the range is malformed or not fully mapped.
+    pub fn changed(&self, ipa: u64, len: u64, perms: Option<Perms>) -> Result<Regions, MapError> {
+        let end = check(ipa, len)?;
+        let mut covered = 0;
+        let mut sorted = Vec::new();
+        for r in &self.sorted {
+            let (from, to) = (r.ipa.max(ipa), r.end().min(end));
+            if from >= to {
+                sorted.push(Region::new(r.ipa, r.len, r.host, r.perms));
+                continue;
+            }
+            covered += to - from;
+            let part = |from: u64, to: u64, perms| {
+                Region::new(from, to - from, r.host + (from - r.ipa) as usize, perms)
+            };
+            if r.ipa < from {
+                sorted.push(part(r.ipa, from, r.perms));
+            }
+            if let Some(perms) = perms {
+                sorted.push(part(from, to, perms));
+            }
+            if to < r.end() {
+                sorted.push(part(to, r.end(), r.perms));
+            }
+        }
+        if covered == len { Ok(Regions { sorted }) } else { Err(MapError::NotMapped { ipa, len }) }
+    }
+
+    /// The same mappings with no code marks: whoever installs a new map drops all decoded blocks.
+    fn copy(&self) -> Vec<Region> {
+        self.sorted.iter().map(|r| Region::new(r.ipa, r.len, r.host, r.perms)).collect()
+    }
+}
+
+/// The end of a range, if it is well formed.
+fn check(ipa: u64, len: u64) -> Result<u64, MapError> {
+    let bad = MapError::BadRange { ipa, len };
+    if len == 0 || !ipa.is_multiple_of(PAGE) || !len.is_multiple_of(PAGE) {
+        return Err(bad);
+    }
+    ipa.checked_add(len).ok_or(bad)
+}
+
+/// An integer that a guest loads or stores.
+pub trait GuestInt: Copy + Default + 'static {
+    /// Its width in bytes.
+    const SIZE: u64;
+
+    /// Loads from guest memory; single-copy atomic where the architecture asks for it (each aligned
+    /// element of up to eight bytes).
+    ///
+    /// # Safety
+    /// `host` is valid for reads of `SIZE` bytes and lies in guest memory.
+    unsafe fn read(host: *const u8) -> Self;
+
+    /// Stores to guest memory, with the atomicity of [`read`](GuestInt::read).
+    ///
+    /// # Safety
+    /// `host` is valid for writes of `SIZE` bytes and lies in guest memory.
+    unsafe fn write(host: *mut u8, value: Self);
+
+    /// The low bits of a register.
+    fn from_u64(value: u64) -> Self;
+
+    /// Assembles the value from bytes, for accesses that straddle pages.
+    fn from_bytes(bytes: &[u8; 16]) -> Self;
+
+    /// The little-endian bytes of the value.
+    fn to_bytes(self) -> [u8; 16];
+}
+
+/// An integer at any address: a volatile access of one is a single host instruction, which the host
+/// performs atomically when it is aligned.
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+struct Anywhere<T>(T);
+
+macro_rules! guest_int {
+    ($($t:ty),*) => {$(
+        impl GuestInt for $t {
+            const SIZE: u64 = size_of::<$t>() as u64;
+
+            #[inline(always)]
+            unsafe fn read(host: *const u8) -> $t {
+                // SAFETY: valid for reads by the caller's contract; `Anywhere` needs no alignment.
+                <$t>::from_le(unsafe { host.cast::<Anywhere<$t>>().read_volatile() }.0)
+            }
+
+            #[inline(always)]
+            unsafe fn write(host: *mut u8, value: $t) {
+                // SAFETY: valid for writes by the caller's contract; `Anywhere` needs no alignment.
+                unsafe { host.cast::<Anywhere<$t>>().write_volatile(Anywhere(value.to_le())) }
+            }
+
+            #[inline(always)]
+            fn from_u64(value: u64) -> $t {
+                value as $t
+            }
+
+            fn from_bytes(bytes: &[u8; 16]) -> $t {
+                let mut own = [0; size_of::<$t>()];
+                own.copy_from_slice(&bytes[..size_of::<$t>()]);
+                <$t>::from_le_bytes(own)
+            }
+
+            fn to_bytes(self) -> [u8; 16] {
+                let mut bytes = [0; 16];
+                bytes[..size_of::<$t>()].copy_from_slice(&self.to_le_bytes());
+                bytes
+            }
+        }
+    )*};
+}
+
+guest_int!(u8, u16, u32, u64);
+
+impl GuestInt for u128 {
+    const SIZE: u64 = 16;
+
+    #[inline(always)]
+    unsafe fn read(host: *const u8) -> u128 {
+        // SAFETY: both halves are valid for reads by the caller's contract.
+        let (low, high) = unsafe { (u64::read(host), u64::read(host.add(8))) };
+        u128::from(low) | u128::from(high) << 64
+    }
+
+    #[inline(always)]
+    unsafe fn write(host: *mut u8, value: u128) {
+        // SAFETY: both halves are valid for writes by the caller's contract.
+        unsafe {
+            u64::write(host, value as u64);
+            u64::write(host.add(8), (value >> 64) as u64);
+        }
+    }
+
+    #[inline(always)]
+    fn from_u64(value: u64) -> u128 {
+        value.into()
+    }
+
+    fn from_bytes(bytes: &[u8; 16]) -> u128 {
+        u128::from_le_bytes(*bytes)
+    }
+
+    fn to_bytes(self) -> [u8; 16] {
+        self.to_le_bytes()
+    }
+}
