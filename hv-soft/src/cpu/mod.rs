@@ -1,7 +1,6 @@
 //! One processing element: its architectural state and how it runs.
 
 pub mod block;
-pub mod clock;
 pub mod debug;
 pub mod domain;
 pub mod exception;
@@ -158,6 +157,16 @@ impl Cpu {
     pub fn set_pc(&mut self, pc: u64) {
         self.pc = pc;
         self.refresh();
+    }
+
+    /// What CNTVCT_EL0 lags behind the physical count (CNTVOFF_EL2).
+    pub fn timer_offset(&self) -> u64 {
+        self.sys.cntvoff
+    }
+
+    /// Sets what CNTVCT_EL0 lags behind the physical count.
+    pub fn set_timer_offset(&mut self, offset: u64) {
+        self.sys.cntvoff = offset;
     }
 
     /// Instructions executed since creation.

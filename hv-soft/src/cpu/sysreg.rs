@@ -1,5 +1,6 @@
 //! System registers that the core owns (Arm ARM D17).
 
+use crate::clock;
 use crate::cpu::id as ident;
 use crate::cpu::{Cpu, pstate};
 
@@ -260,9 +261,9 @@ impl Cpu {
             id::DAIF => u64::from(self.pstate.daif) << 6,
             id::FPCR => self.fpcr,
             id::FPSR => self.fpsr,
-            id::CNTFRQ_EL0 => super::clock::FREQUENCY,
-            id::CNTPCT_EL0 => super::clock::now(),
-            id::CNTVCT_EL0 => super::clock::now().wrapping_sub(s.cntvoff),
+            id::CNTFRQ_EL0 => clock::FREQUENCY,
+            id::CNTPCT_EL0 => clock::counter(),
+            id::CNTVCT_EL0 => clock::counter().wrapping_sub(s.cntvoff),
             id::MDSCR_EL1 => s.mdscr,
             id::MDCCINT_EL1 => s.mdccint,
             id::OSLSR_EL1 => 1 << 3 | u64::from(s.os_locked) << 1,
