@@ -8,6 +8,7 @@
 //! specification has it; a queue that makes no sense sets DEVICE_NEEDS_RESET and stays idle until
 //! the driver resets the device.
 
+mod blk;
 mod config;
 mod console;
 mod device;
@@ -23,6 +24,7 @@ mod worker;
 #[cfg(any(test, feature = "mock"))]
 pub mod mock;
 
+pub use blk::{Blk, Disk, Durability, Part};
 pub use config::ConfigSpace;
 pub use console::ConsoleState;
 pub use device::{Active, DeviceState, Doorbell, MAX_QUEUES, VirtioDevice};
