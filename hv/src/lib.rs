@@ -31,4 +31,4 @@ pub use gic::{Gic, GicConfig, GicParameters, MsiParameters};
 pub use memory::{GRANULE, Permissions, anonymous_region, private_file_region};
 pub use state::{VcpuState, VcpuTimer};
 pub use vcpu::{Reg, Vcpu, VcpuHandle};
-pub use vm::{Features, Limits, Vm, VmBuilder, host_counter};
+pub use vm::{Features, Limits, Vm, VmBuilder, host_counter, host_memory};

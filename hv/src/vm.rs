@@ -86,6 +86,18 @@ pub fn host_counter() -> u64 {
     hv_sys::mach_absolute_time()
 }
 
+/// The host's physical memory in bytes.
+pub fn host_memory() -> u64 {
+    // SAFETY: the function has no preconditions.
+    let (pages, size) =
+        unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    // -1 means that the host does not tell, and then nothing is known to be too much.
+    match (u64::try_from(pages), u64::try_from(size)) {
+        (Ok(pages), Ok(size)) => pages.saturating_mul(size),
+        _ => u64::MAX,
+    }
+}
+
 /// A VM that exists but has neither a GIC nor vCPUs: the moment for questions.
 ///
 /// Dropping it destroys the VM.

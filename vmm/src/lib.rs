@@ -1,1 +1,26 @@
-//! One machine: builds, runs, pauses, captures and restores it
+//! One machine: builds, runs, pauses, captures and restores it.
+//!
+//! A [`Machine`] is made from a [`MachineConfig`] and the host [`Resources`] it is given. Each vCPU has
+//! a thread; all of them obey one order (hold, run, exit), and at rest each can be asked to work on
+//! its own vCPU. Firmware calls are answered in one place, MMIO goes to a bus that is frozen before the
+//! first instruction, and what a device asks of the whole machine comes back as data.
+
+mod boot;
+mod config;
+mod crew;
+mod error;
+mod firmware;
+mod machine;
+mod parts;
+mod platform;
+mod power;
+mod proof;
+mod vcpu;
+
+pub use config::{DEFAULT_MEMORY, DiskConfig, MachineConfig, OnReset, VsockConfig};
+pub use error::{Error, Outcome};
+pub use hv::GuestFault;
+pub use machine::{Machine, Resources};
+pub use parts::PartsState;
+pub use power::{Entry, Power};
+pub use proof::{Host, proof_of_life};

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod boot;
 mod completions;
 mod inspect;
 mod logs;
@@ -35,6 +36,7 @@ impl Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Boot(boot::Args),
     Ps(ps::Args),
     Logs(logs::Args),
     Inspect(inspect::Args),
@@ -55,6 +57,7 @@ pub(crate) enum Format {
 /// Runs a command and says with which status to exit.
 pub fn execute(cli: Cli) -> ExitCode {
     let result = match cli.command {
+        Command::Boot(args) => boot::run(&args),
         Command::Ps(args) => ps::run(&args),
         Command::Logs(args) => logs::run(&args),
         Command::Inspect(args) => inspect::run(&args),

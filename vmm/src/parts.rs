@@ -1,0 +1,193 @@
+//! The devices of a machine: each built from its configuration, its host resources and its state.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arch_aarch64::layout::Layout;
+use devices::{
+    Bus, DeviceKind, DeviceManager, IrqSink, Pl011, Pl011State, Pl031, Pl031State, Pl061,
+    Pl061State, Placement, Trigger,
+};
+use hv::{Gic, GicParameters};
+use serde::{Deserialize, Serialize};
+use virtio::{MMIO_LEN, Memory, MmioTransport, Rng, VirtioDevice, VirtioState, Worker};
+
+use crate::Error;
+use crate::crew::Crew;
+use crate::machine::Resources;
+use crate::platform::{Desk, Platform, WatchedClock};
+
+/// Guest-visible state of all devices. The default is that of a cold boot.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartsState {
+    /// The serial port.
+    pub serial: Pl011State,
+    /// The clock.
+    pub clock: Pl031State,
+    /// The GPIO controller.
+    pub gpio: Pl061State,
+    /// The virtio devices, by name.
+    pub virtio: BTreeMap<String, VirtioState>,
+}
+
+/// Bytes of a PrimeCell's registers.
+const PRIMECELL_LEN: u64 = 0x1000;
+
+/// The framework's GIC as the devices see it.
+struct GicSink(Gic);
+
+impl IrqSink for GicSink {
+    fn set_level(&self, intid: u32, high: bool) {
+        if let Err(error) = self.0.set_spi(intid, high) {
+            tracing::error!(%error, intid, high, "an interrupt could not be delivered");
+        }
+    }
+}
+
+/// A worker whose failure stops the machine.
+fn worker(name: &'static str, crew: &Arc<Crew>) -> Result<Worker, Error> {
+    let crew = Arc::clone(crew);
+    Ok(Worker::spawn(name, move |cause| crew.failed(name, cause))?)
+}
+
+/// Where the devices are put.
+pub(crate) struct Site<'a> {
+    pub(crate) layout: &'a Layout,
+    pub(crate) parameters: &'a GicParameters,
+    pub(crate) gic: &'a Gic,
+    pub(crate) memory: &'a Memory,
+    pub(crate) crew: &'a Arc<Crew>,
+}
+
+pub(crate) struct Parts {
+    manager: DeviceManager,
+    serial: Arc<Pl011>,
+    clock: Arc<Pl031>,
+    gpio: Arc<Pl061>,
+    desk: Arc<Desk>,
+    platform: Platform,
+    /// Dropped before their workers.
+    transports: BTreeMap<String, Arc<MmioTransport>>,
+    _workers: Vec<Worker>,
+}
+
+/// What it takes to add a virtio device.
+struct Adding<'a> {
+    manager: &'a mut DeviceManager,
+    memory: &'a Memory,
+    state: &'a PartsState,
+    transports: BTreeMap<String, Arc<MmioTransport>>,
+}
+
+impl Adding<'_> {
+    fn add(
+        &mut self,
+        name: &str,
+        device: Box<dyn VirtioDevice>,
+        worker: &Worker,
+    ) -> Result<(), Error> {
+        let kind = DeviceKind::Virtio(device.id());
+        let place = self.manager.place(kind, name, MMIO_LEN, Trigger::Level)?;
+        let reset = VirtioState::default();
+        let state = self.state.virtio.get(name).unwrap_or(&reset);
+        let transport = Arc::new(MmioTransport::new(
+            device,
+            worker,
+            Arc::clone(self.memory),
+            place.line,
+            state,
+        )?);
+        self.manager.attach(kind, name, transport.clone())?;
+        self.transports.insert(name.to_owned(), transport);
+        Ok(())
+    }
+}
+
+impl Parts {
+    /// Builds every device from its configuration, `resources` and `state`.
+    pub(crate) fn new(
+        site: &Site<'_>,
+        resources: Resources,
+        state: &PartsState,
+    ) -> Result<Self, Error> {
+        let Site { layout, parameters, gic, memory, crew } = *site;
+        let sink = Arc::new(GicSink(gic.clone()));
+        let mut manager = DeviceManager::new(layout.devices.clone(), parameters.spis.clone(), sink);
+        let desk = Arc::new(Desk::default());
+
+        let place = manager.place(DeviceKind::Serial, "serial0", PRIMECELL_LEN, Trigger::Level)?;
+        let wake = {
+            let desk = Arc::clone(&desk);
+            move || desk.wake()
+        };
+        let serial = Arc::new(Pl011::new(place.line, wake, &state.serial)?);
+        manager.attach(DeviceKind::Serial, "serial0", serial.clone())?;
+
+        let place = manager.place(DeviceKind::Rtc, "rtc0", PRIMECELL_LEN, Trigger::Level)?;
+        let clock = Arc::new(Pl031::new(place.line, &state.clock)?);
+        let watched = WatchedClock { clock: Arc::clone(&clock), desk: Arc::clone(&desk) };
+        manager.attach(DeviceKind::Rtc, "rtc0", Arc::new(watched))?;
+
+        let place = manager.place(DeviceKind::Gpio, "gpio0", PRIMECELL_LEN, Trigger::Level)?;
+        let gpio = Arc::new(Pl061::new(place.line, &state.gpio)?);
+        manager.attach(DeviceKind::Gpio, "gpio0", gpio.clone())?;
+
+        manager.place(DeviceKind::VmGenId, "generation", 0, Trigger::Edge)?;
+
+        let worker = worker("kiln-events", crew)?;
+        let mut adding =
+            Adding { manager: &mut manager, memory, state, transports: BTreeMap::new() };
+        adding.add("rng0", Box::new(Rng), &worker)?;
+        let transports = adding.transports;
+
+        let platform = Platform::start(
+            Arc::clone(&desk),
+            Arc::clone(&serial),
+            Arc::clone(&clock),
+            resources.serial,
+            Arc::clone(crew),
+        )?;
+        Ok(Self {
+            manager,
+            serial,
+            clock,
+            gpio,
+            desk,
+            platform,
+            transports,
+            _workers: vec![worker],
+        })
+    }
+
+    pub(crate) fn bus(&self) -> Result<Bus, Error> {
+        Ok(self.manager.freeze()?)
+    }
+
+    pub(crate) fn placements(&self) -> Vec<Placement> {
+        self.manager.placements().into_iter().cloned().collect()
+    }
+
+    /// Every device back to its reset state. The vCPUs are stopped.
+    pub(crate) fn reset(&self) {
+        self.serial.reset();
+        self.clock.reset();
+        self.gpio.reset();
+        for transport in self.transports.values() {
+            transport.reset();
+        }
+        self.manager.redrive();
+    }
+
+    pub(crate) fn power_button(&self, pressed: bool) {
+        self.gpio.set_power_button(pressed);
+    }
+
+    pub(crate) fn serial_input(&self, bytes: &[u8]) -> usize {
+        self.desk.input(bytes)
+    }
+
+    /// Flushes the serial output and ends the platform thread. The vCPUs are gone.
+    pub(crate) fn finish(&mut self) {
+        self.platform.finish();
+    }
+}
