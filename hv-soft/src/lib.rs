@@ -5,6 +5,8 @@ pub mod clock;
 pub mod cpu;
 pub mod decode;
 pub mod exec;
+pub mod gic;
 pub mod insn;
 pub mod mem;
 pub mod mmu;
+pub mod timer;

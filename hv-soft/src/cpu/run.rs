@@ -30,6 +30,9 @@ impl Cpu {
             }
             if self.careful && !self.before_fetch() {
                 self.take_pending(self.pc);
+                if self.exit.is_some() {
+                    return self.take_exit();
+                }
                 continue;
             }
             let Some(block) = self.cached_block() else {
@@ -50,6 +53,7 @@ impl Cpu {
             };
             match flow {
                 Flow::Exit => return self.take_exit(),
+                Flow::Exception if self.exit.is_some() => return self.take_exit(),
                 Flow::Sync => self.code.bury(),
                 _ => {}
             }
