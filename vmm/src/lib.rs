@@ -10,7 +10,6 @@ mod config;
 mod crew;
 mod error;
 mod firmware;
-mod generation;
 mod machine;
 mod parts;
 mod platform;
@@ -18,10 +17,7 @@ mod power;
 mod proof;
 mod vcpu;
 
-pub use config::{
-    DEFAULT_MEMORY, DiskConfig, DiskSource, Durability, MachineConfig, OnReset, PartConfig,
-    VsockConfig,
-};
+pub use config::{DEFAULT_MEMORY, DiskConfig, MachineConfig, OnReset, VsockConfig};
 pub use error::{Error, Outcome};
 pub use hv::GuestFault;
 pub use machine::{Machine, Resources};

@@ -14,7 +14,6 @@ mod setup;
 mod suite;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -48,17 +47,7 @@ enum Command {
     CheckMacos,
 }
 
-fn main() -> ExitCode {
-    match perform() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn perform() -> Result<()> {
+fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Setup => setup::everything(),
         Command::GuestKernel { source, rebuild } => {

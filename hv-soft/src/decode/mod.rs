@@ -8,7 +8,14 @@ pub mod base;
 mod base_dp;
 mod base_ldst;
 mod base_sys;
+mod crypto;
+mod fp;
 pub mod simd;
+mod simd_copy;
+mod simd_mem;
+mod simd_misc;
+mod simd_shift;
+mod simd_three;
 
 use std::sync::LazyLock;
 

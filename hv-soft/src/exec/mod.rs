@@ -1,10 +1,13 @@
 //! Semantics: one function an operation.
 
 pub mod base;
+pub(crate) mod crypto;
+pub(crate) mod fp;
 pub mod simd;
 
 use crate::cpu::Cpu;
 use crate::decode::base::BaseOp;
+use crate::decode::simd::SimdOp;
 use crate::insn::{Flow, Handler, Insn, Op};
 
 /// The handler of an instruction.
@@ -23,8 +26,10 @@ pub fn undefined(cpu: &mut Cpu, _: &Insn) -> Flow {
 
 /// Makes an instruction relative to its page; it lies `offset` bytes from the start.
 pub fn bind(insn: &mut Insn, offset: u32) {
-    if let Op::Base(op) = insn.op {
-        base::bind(op, insn, offset);
+    match insn.op {
+        Op::Base(op) => base::bind(op, insn, offset),
+        Op::Simd(SimdOp::LdrLiteral) => insn.imm = insn.imm.wrapping_add(offset.into()),
+        _ => {}
     }
 }
 
@@ -40,12 +45,4 @@ pub fn ends_block(insn: &Insn) -> bool {
 /// Whether this is a load-exclusive, as the syndrome of a software step tells.
 pub fn is_load_exclusive(insn: &Insn) -> bool {
     matches!(insn.op, Op::Base(BaseOp::LoadExclusive | BaseOp::LoadExclusivePair))
-}
-
-/// The instruction's part of the syndrome of a data abort that leaves the core.
-pub fn abort_syndrome(insn: &Insn) -> u64 {
-    match insn.op {
-        Op::Base(op) => base::abort_syndrome(op, insn),
-        _ => 0,
-    }
 }

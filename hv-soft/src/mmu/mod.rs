@@ -82,6 +82,25 @@ impl Cpu {
         self.store_slow(va, value, access)
     }
 
+    /// Loads if a hit in the TLB alone settles the access: for accesses that may be made in larger
+    /// pieces than the architecture's, as long as nobody can tell.
+    #[inline(always)]
+    pub(crate) fn load_hit<T: GuestInt>(&self, va: u64) -> Option<T> {
+        let host = self.tlb.read.lookup(va, T::SIZE, self.context(va, Access::Normal))?;
+        // SAFETY: a TLB hit leads into a live mapping that allows reads, for the whole access.
+        Some(unsafe { T::read(host) })
+    }
+
+    /// Stores if a hit in the TLB alone settles the access; says whether it did.
+    #[inline(always)]
+    pub(crate) fn store_hit<T: GuestInt>(&mut self, va: u64, value: T) -> bool {
+        let context = self.context(va, Access::Normal);
+        let Some(host) = self.tlb.write.lookup(va, T::SIZE, context) else { return false };
+        // SAFETY: a TLB hit leads into a live mapping that allows writes, for the whole access.
+        unsafe { T::write(host, value) };
+        true
+    }
+
     #[cold]
     #[inline(never)]
     fn load_slow<T: GuestInt>(&mut self, va: u64, access: Access) -> Result<T, Flow> {
