@@ -32,6 +32,10 @@ pub struct Config {
     pub pids_limit: Option<u64>,
     /// Kernel parameters as `("net.core.somaxconn", "1024")`.
     pub sysctls: Vec<(String, String)>,
+    /// What the power button sends to the workload's own process; `None` is SIGTERM.
+    pub stop_signal: Option<i32>,
+    /// Milliseconds between that signal and SIGKILL; `None` is 10 s.
+    pub stop_grace_ms: Option<u64>,
     /// Further file systems inside the root that live in memory: path and size in bytes.
     pub tmpfs: Vec<(String, Option<u64>)>,
 }

@@ -5,9 +5,9 @@
 //! linked, elsewhere the functions of the same names that `hv-soft` exports. Code above this crate
 //! therefore compiles and runs unchanged on both.
 //!
-//! The one function that is not re-exported as declared is [`hv_vcpu_set_simd_fp_reg`]: its C
-//! prototype takes a 128-bit *vector*, which the procedure call standard passes in a vector register,
-//! while a Rust `u128` travels in two general registers.
+//! Two things are not re-exported as declared. [`hv_vcpu_set_simd_fp_reg`] takes a 128-bit *vector* in
+//! C, which the procedure call standard passes in a vector register, while a Rust `u128` travels in
+//! two general registers. [`hv_interrupt_type_t`] has the order of Apple's header.
 
 #[cfg(not(target_vendor = "apple"))]
 use hv_soft as _;
@@ -16,6 +16,11 @@ pub use applevisor_sys::*;
 
 mod counter;
 pub use counter::mach_absolute_time;
+
+mod interrupt;
+pub use interrupt::{
+    hv_interrupt_type_t, hv_vcpu_get_pending_interrupt, hv_vcpu_set_pending_interrupt,
+};
 
 mod simd;
 pub use simd::hv_vcpu_set_simd_fp_reg;

@@ -42,10 +42,49 @@ pub enum OnReset {
 /// A disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskConfig {
-    /// The raw image.
+    /// What the guest reads as the disk's serial, unique among the machine's disks; at most 20 bytes
+    /// are shown.
+    pub name: String,
+    /// Where its bytes are.
+    pub source: DiskSource,
+}
+
+/// Where a disk's bytes are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DiskSource {
+    /// A raw image.
+    Raw {
+        /// The file.
+        path: PathBuf,
+        /// The guest cannot write.
+        read_only: bool,
+        /// What a flush reaches.
+        durability: Durability,
+    },
+    /// Several files as the partitions of one read-only disk.
+    Composite {
+        /// The partitions, in order.
+        parts: Vec<PartConfig>,
+    },
+}
+
+/// What a guest's flush reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Durability {
+    /// The medium: data survives a power cut.
+    #[default]
+    Medium,
+    /// The host's cache: data survives the machine's end.
+    HostCache,
+}
+
+/// A partition of a composite disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartConfig {
+    /// The file.
     pub path: PathBuf,
-    /// The guest cannot write.
-    pub read_only: bool,
+    /// The partition's name, at most 36 UTF-16 units.
+    pub label: String,
 }
 
 /// The vsock device.

@@ -10,6 +10,7 @@ mod config;
 mod crew;
 mod error;
 mod firmware;
+mod generation;
 mod machine;
 mod parts;
 mod platform;
@@ -17,7 +18,10 @@ mod power;
 mod proof;
 mod vcpu;
 
-pub use config::{DEFAULT_MEMORY, DiskConfig, MachineConfig, OnReset, VsockConfig};
+pub use config::{
+    DEFAULT_MEMORY, DiskConfig, DiskSource, Durability, MachineConfig, OnReset, PartConfig,
+    VsockConfig,
+};
 pub use error::{Error, Outcome};
 pub use hv::GuestFault;
 pub use machine::{Machine, Resources};

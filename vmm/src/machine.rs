@@ -18,7 +18,8 @@ use crate::boot::{BootFiles, Description};
 use crate::config::{MachineConfig, OnReset};
 use crate::crew::{Crew, End};
 use crate::error::Outcome;
-use crate::parts::{Parts, PartsState, Site};
+use crate::generation;
+use crate::parts::{Backends, Parts, PartsState, Site};
 use crate::power::{Power, PowerTable};
 use crate::vcpu::{self, Common};
 
@@ -62,6 +63,7 @@ impl Machine {
     pub fn new(config: &MachineConfig, resources: Resources) -> Result<Self, Error> {
         config.check()?;
         let boot = BootFiles::open(config)?;
+        let backends = Backends::open(config, resources)?;
         let limits = hv::Limits::query()?;
         let builder = VmBuilder::new(Some(limits.max_ipa_bits))?;
         let parameters = builder.gic_parameters()?;
@@ -85,7 +87,8 @@ impl Machine {
             memory: &memory,
             crew: &crew,
         };
-        let parts = Parts::new(&site, resources, &PartsState::default())?;
+        generation::renew(&memory, &layout)?;
+        let parts = Parts::new(&site, backends, &PartsState::default())?;
         let entry = boot.load(
             &memory,
             &layout,

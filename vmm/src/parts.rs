@@ -1,6 +1,7 @@
 //! The devices of a machine: each built from its configuration, its host resources and its state.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::Arc;
 
 use arch_aarch64::layout::Layout;
@@ -10,9 +11,12 @@ use devices::{
 };
 use hv::{Gic, GicParameters};
 use serde::{Deserialize, Serialize};
-use virtio::{MMIO_LEN, Memory, MmioTransport, Rng, VirtioDevice, VirtioState, Worker};
+use virtio::{
+    Blk, Disk, MMIO_LEN, Memory, MmioTransport, Part, Rng, VirtioDevice, VirtioState, Worker,
+};
 
 use crate::Error;
+use crate::config::{DiskConfig, DiskSource, Durability, MachineConfig, PartConfig};
 use crate::crew::Crew;
 use crate::machine::Resources;
 use crate::platform::{Desk, Platform, WatchedClock};
@@ -48,6 +52,46 @@ impl IrqSink for GicSink {
 fn worker(name: &'static str, crew: &Arc<Crew>) -> Result<Worker, Error> {
     let crew = Arc::clone(crew);
     Ok(Worker::spawn(name, move |cause| crew.failed(name, cause))?)
+}
+
+/// Host resources of the devices, opened before anything of the machine exists.
+pub(crate) struct Backends {
+    serial: Box<dyn Write + Send>,
+    disks: Vec<(String, Disk)>,
+    /// Request queues of each disk.
+    disk_queues: u16,
+}
+
+impl Backends {
+    pub(crate) fn open(config: &MachineConfig, resources: Resources) -> Result<Self, Error> {
+        /// More queues than this win nothing, since the host's I/O threads are no more.
+        const MOST_QUEUES: u32 = 4;
+        let mut disks = Vec::new();
+        for DiskConfig { name, source } in &config.disks {
+            let disk = match source {
+                DiskSource::Raw { path, read_only, durability } => {
+                    let durability = match durability {
+                        Durability::Medium => virtio::Durability::Medium,
+                        Durability::HostCache => virtio::Durability::HostCache,
+                    };
+                    Disk::raw(name, path, *read_only, durability)?
+                }
+                DiskSource::Composite { parts } => {
+                    let parts: Vec<_> = parts
+                        .iter()
+                        .map(|PartConfig { path, label }| Part {
+                            path: path.clone(),
+                            label: label.clone(),
+                        })
+                        .collect();
+                    Disk::composite(name, &parts)?
+                }
+            };
+            disks.push((format!("disk-{name}"), disk));
+        }
+        let disk_queues = config.vcpus.min(MOST_QUEUES) as u16;
+        Ok(Self { serial: resources.serial, disks, disk_queues })
+    }
 }
 
 /// Where the devices are put.
@@ -104,10 +148,10 @@ impl Adding<'_> {
 }
 
 impl Parts {
-    /// Builds every device from its configuration, `resources` and `state`.
+    /// Builds every device on its host resources and from its state.
     pub(crate) fn new(
         site: &Site<'_>,
-        resources: Resources,
+        backends: Backends,
         state: &PartsState,
     ) -> Result<Self, Error> {
         let Site { layout, parameters, gic, memory, crew } = *site;
@@ -134,17 +178,25 @@ impl Parts {
 
         manager.place(DeviceKind::VmGenId, "generation", 0, Trigger::Edge)?;
 
-        let worker = worker("kiln-events", crew)?;
+        let events = worker("kiln-events", crew)?;
         let mut adding =
             Adding { manager: &mut manager, memory, state, transports: BTreeMap::new() };
-        adding.add("rng0", Box::new(Rng), &worker)?;
+        adding.add("rng0", Box::new(Rng), &events)?;
+        let mut workers = vec![events];
+        if !backends.disks.is_empty() {
+            let blk = worker("kiln-blk", crew)?;
+            for (name, disk) in backends.disks {
+                adding.add(&name, Box::new(Blk::new(disk, backends.disk_queues)?), &blk)?;
+            }
+            workers.push(blk);
+        }
         let transports = adding.transports;
 
         let platform = Platform::start(
             Arc::clone(&desk),
             Arc::clone(&serial),
             Arc::clone(&clock),
-            resources.serial,
+            backends.serial,
             Arc::clone(crew),
         )?;
         Ok(Self {
@@ -155,7 +207,7 @@ impl Parts {
             desk,
             platform,
             transports,
-            _workers: vec![worker],
+            _workers: workers,
         })
     }
 

@@ -14,6 +14,7 @@ mod setup;
 mod suite;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -47,7 +48,17 @@ enum Command {
     CheckMacos,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match perform() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform() -> Result<()> {
     match Arguments::parse().command {
         Command::Setup => setup::everything(),
         Command::GuestKernel { source, rebuild } => {

@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use vmm::{DiskConfig, Machine, MachineConfig, OnReset, Outcome, Resources, VsockConfig};
+use vmm::{
+    DiskConfig, DiskSource, Durability, Machine, MachineConfig, OnReset, Outcome, Resources,
+    VsockConfig,
+};
 
 use crate::terminal::RawMode;
 use crate::text;
@@ -64,7 +67,7 @@ impl Args {
         config.vcpus = self.cpus;
         config.initramfs = self.initrd.clone();
         config.command_line = self.cmdline.clone();
-        config.disks = self.disk.iter().map(|text| disk(text)).collect();
+        config.disks = self.disk.iter().enumerate().map(disk).collect();
         config.vsock = self
             .vsock
             .as_ref()
@@ -76,11 +79,14 @@ impl Args {
     }
 }
 
-fn disk(text: &str) -> DiskConfig {
-    match text.strip_suffix(":ro") {
-        Some(path) => DiskConfig { path: path.into(), read_only: true },
-        None => DiskConfig { path: text.into(), read_only: false },
-    }
+/// The disk of an argument; the guest finds it by the serial `disk0`, `disk1`, …
+fn disk((index, text): (usize, &String)) -> DiskConfig {
+    let (path, read_only) = match text.strip_suffix(":ro") {
+        Some(path) => (path, true),
+        None => (text.as_str(), false),
+    };
+    let source = DiskSource::Raw { path: path.into(), read_only, durability: Durability::Medium };
+    DiskConfig { name: format!("disk{index}"), source }
 }
 
 /// Boots and waits until the machine has ended.
@@ -319,8 +325,13 @@ mod tests {
 
     #[test]
     fn a_suffix_makes_a_disk_read_only() {
-        assert_eq!(disk("a.img"), DiskConfig { path: "a.img".into(), read_only: false });
-        assert_eq!(disk("a.img:ro"), DiskConfig { path: "a.img".into(), read_only: true });
-        assert_eq!(disk("a:rw"), DiskConfig { path: "a:rw".into(), read_only: false });
+        for (text, file, is_read_only) in
+            [("a.img", "a.img", false), ("a.img:ro", "a.img", true), ("a:rw", "a:rw", false)]
+        {
+            let DiskSource::Raw { path, read_only, .. } = disk((0, &text.to_owned())).source else {
+                panic!("{text}")
+            };
+            assert_eq!((path, read_only), (PathBuf::from(file), is_read_only));
+        }
     }
 }

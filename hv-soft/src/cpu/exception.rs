@@ -1,7 +1,7 @@
 //! Taking exceptions to EL1, and returning from them (Arm ARM D1.3).
 
-use crate::cpu::Cpu;
 use crate::cpu::pstate::Pstate;
+use crate::cpu::{CoreExit, Cpu};
 use crate::insn::Flow;
 
 /// Exception classes (`ESR_ELx.EC`, Arm ARM D17.2.37).
@@ -24,6 +24,18 @@ pub(crate) mod ec {
     pub(crate) const STEP_LOWER: u64 = 0x32;
     pub(crate) const WATCHPOINT_LOWER: u64 = 0x34;
     pub(crate) const BRK: u64 = 0x3c;
+
+    /// Whether a syndrome is that of a breakpoint, software step, watchpoint or BRK.
+    pub(crate) fn is_debug(esr: u64) -> bool {
+        let class = esr >> 26;
+        (BREAKPOINT_LOWER..=WATCHPOINT_LOWER + 1).contains(&class) || class == BRK
+    }
+
+    /// The syndrome of a debug exception as EL2 sees it, whichever level it came from: classes of the
+    /// same level are odd.
+    pub(crate) fn from_lower(esr: u64) -> u64 {
+        esr & !(1 << 26)
+    }
 }
 
 /// A syndrome with `IL` set (a 32-bit instruction).
@@ -78,6 +90,11 @@ impl Cpu {
     /// Takes the recorded exception; `pc` is the instruction that recorded it.
     pub(crate) fn take_pending(&mut self, pc: u64) {
         let Some(Pending { esr, far, after }) = self.pending.take() else { return };
+        if self.traps.debug_exceptions && ec::is_debug(esr) {
+            self.pc = pc;
+            self.exit = Some(CoreExit::Debug { esr: ec::from_lower(esr), va: far.unwrap_or(0) });
+            return;
+        }
         self.sys.esr = esr;
         if let Some(far) = far {
             self.sys.far = far;

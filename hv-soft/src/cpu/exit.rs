@@ -42,6 +42,13 @@ pub enum CoreExit {
         /// Syndrome: direction, Rt and the register's encoding.
         esr: u64,
     },
+    /// A debug exception that the host wants (see [`Traps`](crate::cpu::host::Traps)).
+    Debug {
+        /// Syndrome; the class is that of an exception from a lower exception level.
+        esr: u64,
+        /// Virtual address, as in FAR_EL2, for a watchpoint.
+        va: u64,
+    },
     /// [`EXIT_REQUEST`](crate::cpu::lines::EXIT_REQUEST) is set.
     Attention,
 }

@@ -6,6 +6,7 @@ pub mod domain;
 pub mod exception;
 pub mod exit;
 pub mod flags;
+pub mod host;
 pub mod id;
 pub mod lines;
 pub mod pstate;
@@ -85,6 +86,10 @@ pub struct Cpu {
     pub(crate) code: CodeCache,
     /// Instructions executed.
     pub(crate) retired: u64,
+    /// What exits to the host.
+    pub traps: host::Traps,
+    /// Identification registers that the host has set.
+    identification: Vec<(u16, u64)>,
     pub(crate) tlb: Tlbs,
 }
 
@@ -120,6 +125,8 @@ impl Cpu {
             domain: domain.clone(),
             code: CodeCache::default(),
             retired: 0,
+            traps: host::Traps::default(),
+            identification: Vec::new(),
             tlb: Tlbs::new(),
         });
         cpu.refresh();

@@ -6,7 +6,7 @@ use crate::cpu::block::{Block, CodePage};
 use crate::cpu::exception::{Vector, ec, esr};
 use crate::cpu::{CoreExit, Cpu, lines};
 use crate::exec;
-use crate::insn::{Flow, Op};
+use crate::insn::{Flow, Insn, Op};
 use crate::mem::PAGE;
 use crate::mmu::walk::{Fault, PERMISSION, Want, walk};
 
@@ -30,6 +30,9 @@ impl Cpu {
             }
             if self.careful && !self.before_fetch() {
                 self.take_pending(self.pc);
+                if self.exit.is_some() {
+                    return self.take_exit();
+                }
                 continue;
             }
             let Some(block) = self.cached_block() else {
@@ -50,6 +53,7 @@ impl Cpu {
             };
             match flow {
                 Flow::Exit => return self.take_exit(),
+                Flow::Exception if self.exit.is_some() => return self.take_exit(),
                 Flow::Sync => self.code.bury(),
                 _ => {}
             }
@@ -64,7 +68,7 @@ impl Cpu {
             let flow = (step.handler)(self, &step.insn);
             if flow != Flow::Next {
                 self.retired += at / 4 + 1;
-                return self.leave(flow, at);
+                return self.leave(flow, at, &step.insn);
             }
             at += 4;
         }
@@ -75,12 +79,20 @@ impl Cpu {
 
     /// What follows an instruction that is not followed by the next one of its block.
     #[inline(always)]
-    fn leave(&mut self, flow: Flow, at: u64) -> Flow {
+    fn leave(&mut self, flow: Flow, at: u64, insn: &Insn) -> Flow {
         match flow {
             Flow::Jump => {}
             Flow::Next | Flow::Sync => self.pc = self.pc.wrapping_add(at + 4),
             Flow::Exception => self.take_pending(self.pc.wrapping_add(at)),
-            Flow::Exit => self.pc = self.pc.wrapping_add(at),
+            Flow::Exit => {
+                self.pc = self.pc.wrapping_add(at);
+                if let Some(CoreExit::DataAbort { esr, .. }) = &mut self.exit {
+                    // Not for a fault on the walk (S1PTW).
+                    if *esr >> 7 & 1 == 0 {
+                        *esr |= exec::abort_syndrome(insn);
+                    }
+                }
+            }
         }
         flow
     }
@@ -102,11 +114,11 @@ impl Cpu {
     fn execute_one(&mut self, block: &Block) -> Flow {
         let step = &block.steps[0];
         if self.breakpoint_before() {
-            return self.leave(Flow::Exception, 0);
+            return self.leave(Flow::Exception, 0, &step.insn);
         }
         if self.pstate.il {
             self.raise(esr(ec::ILLEGAL_STATE, 0), None);
-            return self.leave(Flow::Exception, 0);
+            return self.leave(Flow::Exception, 0, &step.insn);
         }
         let stepping = self.debug.stepping(&self.pstate, &self.sys);
         let flow = match step.insn.op {
@@ -119,7 +131,7 @@ impl Cpu {
             self.pstate.ss = false;
             self.debug.stepped = Some(exec::is_load_exclusive(&step.insn));
         }
-        self.leave(flow, 0)
+        self.leave(flow, 0, &step.insn)
     }
 
     fn take_exit(&mut self) -> CoreExit {

@@ -280,7 +280,7 @@ impl Cpu {
             | id::MDCCSR_EL0
             | id::DBGDTR_EL0
             | id::DBGDTRRX_EL0 => 0,
-            _ => return self.debug.register(reg).or_else(|| ident::constant(reg)),
+            _ => return self.debug.register(reg).or_else(|| self.identification(reg)),
         })
     }
 

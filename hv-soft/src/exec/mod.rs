@@ -46,3 +46,11 @@ pub fn ends_block(insn: &Insn) -> bool {
 pub fn is_load_exclusive(insn: &Insn) -> bool {
     matches!(insn.op, Op::Base(BaseOp::LoadExclusive | BaseOp::LoadExclusivePair))
 }
+
+/// The instruction's part of the syndrome of a data abort that leaves the core.
+pub fn abort_syndrome(insn: &Insn) -> u64 {
+    match insn.op {
+        Op::Base(op) => base::abort_syndrome(op, insn),
+        _ => 0,
+    }
+}

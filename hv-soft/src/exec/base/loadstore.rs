@@ -220,3 +220,34 @@ fn load_literal<T: Extend, const EXTEND: u8>(cpu: &mut Cpu, i: &Insn) -> Flow {
         Err(flow) => flow,
     }
 }
+
+/// The instruction's part of a data-abort syndrome: ISV, SAS, SSE, SRT, SF and AR (Arm ARM, ISS
+/// encoding for an exception from a Data Abort). Zero for what such a syndrome cannot describe:
+/// pairs, write-back, exclusives and atomics.
+pub fn abort_syndrome(op: BaseOp, insn: &Insn) -> u64 {
+    let (width, mode) = match op {
+        BaseOp::Load | BaseOp::Store => ((insn.aux & 15) as u8, (insn.aux >> 4) as u8),
+        BaseOp::LoadLiteral => ((insn.aux & 15) as u8, OFFSET),
+        BaseOp::LoadAcquire | BaseOp::LoadAcquirePc | BaseOp::StoreRelease => {
+            (insn.aux as u8, OFFSET)
+        }
+        _ => return 0,
+    };
+    if matches!(mode, PRE | POST) {
+        return 0;
+    }
+    let (size, signed, wide) = match width {
+        U8 => (0, 0, 0),
+        U16 => (1, 0, 0),
+        U32 => (2, 0, 0),
+        U64 => (3, 0, 1),
+        S8_TO_32 => (0, 1, 0),
+        S8_TO_64 => (0, 1, 1),
+        S16_TO_32 => (1, 1, 0),
+        S16_TO_64 => (1, 1, 1),
+        _ => (2, 1, 1),
+    };
+    let ordered = matches!(op, BaseOp::LoadAcquire | BaseOp::LoadAcquirePc | BaseOp::StoreRelease);
+    let rt = u64::from(insn.word & 31);
+    1 << 24 | size << 22 | signed << 21 | rt << 16 | wide << 15 | u64::from(ordered) << 14
+}

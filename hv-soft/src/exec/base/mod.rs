@@ -23,6 +23,7 @@ macro_rules! by_size {
     };
 }
 use by_size;
+pub use loadstore::abort_syndrome;
 
 /// The handler of a base operation.
 pub fn handler(op: BaseOp, insn: &Insn) -> Handler {

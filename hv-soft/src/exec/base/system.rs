@@ -235,6 +235,10 @@ fn check_access(cpu: &mut Cpu, i: &Insn, is_read: bool) -> Option<Flow> {
             Access::Trapped => return Some(access_trap(cpu, i, is_read)),
         }
     }
+    const DEBUG_OP0: u16 = 2;
+    if cpu.traps.debug_registers && reg >> 14 == DEBUG_OP0 {
+        return Some(leave(cpu, i, is_read));
+    }
     if cpu.fp_off && matches!(reg, id::FPCR | id::FPSR) {
         return Some(cpu.raise_fp_trap());
     }
