@@ -134,6 +134,17 @@ pub struct Active {
     pub restored: bool,
 }
 
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handled {
+    /// It goes back to the driver, with so many bytes written.
+    Done(u32),
+    /// The device keeps it and completes it later.
+    Kept,
+    /// It stays in the queue, with those behind it, until the device drains the queue again.
+    NotNow,
+}
+
 /// Requests handled before other work of the same thread gets its turn.
 const BUDGET: usize = 1024;
 
@@ -143,16 +154,15 @@ impl Active {
         self.features & 1 << feature != 0
     }
 
-    /// Takes each request of a queue in turn: `handle` returns the number of bytes written to it,
-    /// or `None` if it keeps the request and completes it later. Notifications are suppressed
-    /// meanwhile, the used index is published once a round, and the driver told if it asked.
+    /// Takes each request of a queue in turn. Notifications are suppressed meanwhile, the used
+    /// index is published once a round, and the driver told if it asked.
     ///
     /// # Errors
     /// If the driver has broken the queue.
     pub fn drain(
         &mut self,
         index: usize,
-        mut handle: impl FnMut(&Chain, &Memory) -> Option<u32>,
+        mut handle: impl FnMut(&Chain, &Memory) -> Handled,
     ) -> Result<(), Broken> {
         let Some(Some(queue)) = self.queues.get_mut(index) else {
             return Ok(());
@@ -160,18 +170,29 @@ impl Active {
         let mut left = BUDGET;
         loop {
             queue.suppress_notifications()?;
-            let mut completed = false;
+            let (mut completed, mut stopped) = (false, false);
             while left > 0
+                && !stopped
                 && let Some(chain) = queue.pop()?
             {
                 left -= 1;
-                if let Some(written) = handle(&chain, &self.memory) {
-                    queue.complete(chain.head, written)?;
-                    completed = true;
+                match handle(&chain, &self.memory) {
+                    Handled::Done(written) => {
+                        queue.complete(chain.head, written)?;
+                        completed = true;
+                    }
+                    Handled::Kept => {}
+                    Handled::NotNow => {
+                        queue.unpop();
+                        stopped = true;
+                    }
                 }
             }
             if completed && queue.publish()? {
                 self.interrupt.used_buffer();
+            }
+            if stopped {
+                return Ok(());
             }
             if left == 0 {
                 self.doorbell.ring(index as u32);

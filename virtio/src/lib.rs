@@ -19,6 +19,7 @@ mod mmio;
 mod queue;
 mod rng;
 mod span;
+mod vsock;
 mod worker;
 
 #[cfg(any(test, feature = "mock"))]
@@ -27,13 +28,14 @@ pub mod mock;
 pub use blk::{Blk, Disk, Durability, Part};
 pub use config::ConfigSpace;
 pub use console::ConsoleState;
-pub use device::{Active, DeviceState, Doorbell, MAX_QUEUES, VirtioDevice};
+pub use device::{Active, DeviceState, Doorbell, Handled, MAX_QUEUES, VirtioDevice};
 pub use error::Error;
 pub use interrupt::Interrupt;
 pub use mmio::{MMIO_LEN, MmioTransport, SavedQueue, TRANSPORT_FEATURES, VirtioState};
 pub use queue::{Broken, Virtq};
 pub use rng::Rng;
 pub use span::{BadAddress, Chain, MAX_SEGMENTS, Span};
+pub use vsock::{HOST_CID, Incoming, Vsock, VsockHost, VsockListener, VsockSocket};
 pub use worker::Worker;
 
 /// Guest memory as every device sees it.

@@ -3,7 +3,7 @@
 use virtio_bindings::virtio_ids::VIRTIO_ID_RNG;
 
 use crate::config::ConfigSpace;
-use crate::device::{Active, VirtioDevice};
+use crate::device::{Active, Handled, VirtioDevice};
 use crate::event::Watch;
 use crate::queue::Broken;
 
@@ -39,15 +39,15 @@ impl VirtioDevice for Rng {
     ) -> Result<(), Broken> {
         active.drain(queue, |chain, memory| {
             if chain.malformed {
-                return Some(0);
+                return Handled::Done(0);
             }
             let mut bytes = vec![0; MOST.min(chain.writable.len() as usize)];
             if let Err(error) = getrandom::fill(&mut bytes) {
                 tracing::error!(%error, "the host's random number generator failed");
-                return Some(0);
+                return Handled::Done(0);
             }
             let written = chain.writable.write(memory, 0, &bytes).unwrap_or(0);
-            Some(written as u32)
+            Handled::Done(written as u32)
         })
     }
 }

@@ -39,7 +39,7 @@ struct Slot {
     device: Box<dyn VirtioDevice>,
     doorbell: Arc<Doorbell>,
     active: Option<Active>,
-    /// The driver broke a queue; nothing is done for it until it resets the device.
+    /// The driver broke a queue; the device is quiesced until the driver resets it.
     broken: bool,
 }
 
@@ -155,6 +155,7 @@ impl Seat {
             if let Err(error) = activated {
                 tracing::error!(%error, device = slot.device.id(), "a device could not start");
                 slot.broken = true;
+                slot.device.quiesce(active, watch);
                 active.interrupt.needs_reset();
             }
         })));
@@ -187,7 +188,9 @@ impl Slot {
             return Vec::new();
         };
         let watch = &mut SlotWatch { inner: watch, slot: self.index };
-        self.device.quiesce(&mut active, watch);
+        if !self.broken {
+            self.device.quiesce(&mut active, watch);
+        }
         active.queues.iter().map(|q| q.as_ref().map(|q| q.state())).collect()
     }
 

@@ -20,7 +20,7 @@ use virtio_bindings::virtio_ids::VIRTIO_ID_BLOCK;
 pub use disk::{Disk, Durability, Part};
 
 use crate::config::ConfigSpace;
-use crate::device::{Active, Doorbell, VirtioDevice};
+use crate::device::{Active, Doorbell, Handled, VirtioDevice};
 use crate::event::Watch;
 use crate::queue::Broken;
 use crate::{Error, Memory};
@@ -141,10 +141,10 @@ impl VirtioDevice for Blk {
         let Self { disk, pool, buf, .. } = self;
         active.drain(queue, |chain, memory| {
             let Some(request) = Request::parse(chain, memory) else {
-                return Some(0);
+                return Handled::Done(0);
             };
             if let Some(written) = request.try_at_once(disk, memory, buf) {
-                return Some(written);
+                return Handled::Done(written);
             }
             pool.submit(Job {
                 request,
@@ -154,7 +154,7 @@ impl VirtioDevice for Blk {
                 write_through,
                 doorbell: doorbell.clone(),
             });
-            None
+            Handled::Kept
         })
     }
 

@@ -5,7 +5,7 @@ use vm_memory::Bytes;
 use vm_memory::GuestAddress;
 
 use super::*;
-use crate::device::Active;
+use crate::device::{Active, Handled};
 use crate::event::Watch;
 use crate::mock::{self, MockDriver, MockQueue, RAM_BASE};
 use crate::queue::Broken;
@@ -46,14 +46,14 @@ impl VirtioDevice for Adder {
     ) -> Result<(), Broken> {
         active.drain(queue, |chain, memory| {
             if chain.malformed {
-                return Some(0);
+                return Handled::Done(0);
             }
             let mut bytes = vec![0; chain.readable.len().min(4096) as usize];
             let sum = match chain.readable.read(memory, 0, &mut bytes) {
                 Ok(_) => bytes.iter().fold(0u8, |a, b| a.wrapping_add(*b)),
                 Err(_) => 0xee,
             };
-            Some(chain.writable.write(memory, 0, &[sum]).unwrap_or(0) as u32)
+            Handled::Done(chain.writable.write(memory, 0, &[sum]).unwrap_or(0) as u32)
         })
     }
 }
