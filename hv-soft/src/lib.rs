@@ -9,6 +9,5 @@ pub mod gic;
 pub mod insn;
 pub mod mem;
 pub mod mmu;
-pub mod timer;
 pub(crate) mod softfloat;
 pub mod timer;
