@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::decode;
 use crate::exec;
-use crate::insn::{Handler, Insn, Op};
-use crate::mem::PAGE;
+use crate::exec::thread::Step;
+use crate::insn::Op;
+use crate::mem::{PAGE, Regions};
 
 /// Instructions of a page.
 const PER_PAGE: usize = (PAGE / 4) as usize;
@@ -19,17 +20,13 @@ const MAX_STEPS: usize = 128;
 /// Steps of all blocks together; when there are more, all are dropped.
 const CACHE_LIMIT: usize = 2 << 20;
 
-/// An instruction ready to run.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Step {
-    pub(crate) handler: Handler,
-    pub(crate) insn: Insn,
-}
-
 /// A decoded block.
 #[derive(Debug)]
 pub(crate) struct Block {
+    /// Its instructions, then [`Step::end`].
     pub(crate) steps: Box<[Step]>,
+    /// How many instructions there are.
+    pub(crate) len: u64,
     /// Some instruction is subject to `CPACR_EL1.FPEN`.
     pub(crate) uses_fp: bool,
 }
@@ -37,6 +34,8 @@ pub(crate) struct Block {
 /// The blocks of one guest-physical page.
 #[derive(Debug)]
 pub(crate) struct CodePage {
+    ipa: u64,
+    host: *const AtomicU32,
     entries: Box<[Option<Box<Block>>; PER_PAGE]>,
     steps: usize,
 }
@@ -60,13 +59,13 @@ pub(crate) struct CodeCache {
 }
 
 impl CodeCache {
-    /// The page at `ipa`, made if need be. The pointer is valid until [`bury`](CodeCache::bury) runs
+    /// The page at `ipa`, mapped at `host`, made if need be. The pointer is valid until [`bury`](CodeCache::bury) runs
     /// after the page has been dropped.
-    pub(crate) fn page(&mut self, ipa: u64) -> *mut CodePage {
+    pub(crate) fn page(&mut self, ipa: u64, host: *const u8) -> *mut CodePage {
         let page = self.pages.entry(ipa).or_insert_with(|| {
             let entries: Box<[Option<Box<Block>>]> = (0..PER_PAGE).map(|_| None).collect();
             let entries = entries.try_into().expect("the length is the array's");
-            Box::new(CodePage { entries, steps: 0 })
+            Box::new(CodePage { ipa, host: host.cast(), entries, steps: 0 })
         });
         &mut **page
     }
@@ -76,31 +75,34 @@ impl CodeCache {
         self.steps > CACHE_LIMIT
     }
 
-    /// Decodes the block at `pc`, whose page's bytes are at `host`.
+    /// Decodes the block at `pc`.
     ///
     /// # Safety
     /// `page` came from [`page`](CodeCache::page) and has not been buried, no reference into it is
-    /// live, and `host` is the start of the mapped, readable page that it stands for.
-    pub(crate) unsafe fn decode(&mut self, page: *mut CodePage, host: *const u8, pc: u64) {
+    /// live, and its host memory is still mapped.
+    pub(crate) unsafe fn decode(&mut self, page: *mut CodePage, regions: &Regions, pc: u64) {
         // SAFETY: valid and unaliased by the caller's contract.
         let page = unsafe { &mut *page };
+        regions.mark_code(page.ipa);
         let first = (pc / 4) as usize % PER_PAGE;
         let mut steps = Vec::new();
         let mut uses_fp = false;
         for at in first..PER_PAGE.min(first + MAX_STEPS) {
-            // SAFETY: `at` is within the page that `host` starts, which is aligned and readable.
-            let word = unsafe { (*host.cast::<AtomicU32>().add(at)).load(Ordering::Relaxed) };
+            // SAFETY: `at` is within the page that `host` starts, which is aligned and mapped.
+            let word = unsafe { (*page.host.add(at)).load(Ordering::Relaxed) };
             let mut insn = decode::decode(u32::from_le(word));
             exec::bind(&mut insn, at as u32 * 4);
             uses_fp |= matches!(insn.op, Op::Simd(_));
-            steps.push(Step { handler: exec::handler(&insn), insn });
+            steps.push(exec::step(insn));
             if exec::ends_block(&insn) {
                 break;
             }
         }
+        let len = steps.len() as u64;
+        steps.push(Step::end());
         self.steps += steps.len();
         page.steps += steps.len();
-        page.entries[first] = Some(Box::new(Block { steps: steps.into(), uses_fp }));
+        page.entries[first] = Some(Box::new(Block { steps: steps.into(), len, uses_fp }));
     }
 
     /// Drops the blocks of a page; returns the address of what the TLB may still lead to.

@@ -19,6 +19,7 @@ pub use domain::Domain;
 pub use exit::CoreExit;
 pub use lines::Lines;
 
+use crate::exec::thread::Step;
 use crate::insn::R_SP;
 use crate::mem::Regions;
 use crate::mmu::tlb::{Regime, Tlbs};
@@ -57,6 +58,8 @@ pub struct Cpu {
     pub fpcr: u64,
     /// Floating-point status register.
     pub fpsr: u64,
+    /// The step that left its block last.
+    pub(crate) left: *const Step,
     /// TLB tag bits of the current context, by bit 55 of the address.
     pub(crate) contexts: [u64; 2],
     /// The same for accesses with the rights of EL0.
@@ -105,6 +108,7 @@ impl Cpu {
             v: [0; 32],
             fpcr: 0,
             fpsr: 0,
+            left: std::ptr::null(),
             contexts: [0; 2],
             user_contexts: [0; 2],
             attention_mask: 0,

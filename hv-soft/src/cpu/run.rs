@@ -6,6 +6,7 @@ use crate::cpu::block::{Block, CodePage};
 use crate::cpu::exception::{Vector, ec, esr};
 use crate::cpu::{CoreExit, Cpu, lines};
 use crate::exec;
+use crate::exec::thread::Step;
 use crate::insn::{Flow, Insn, Op};
 use crate::mem::PAGE;
 use crate::mmu::walk::{Fault, PERMISSION, Want, walk};
@@ -35,21 +36,26 @@ impl Cpu {
                 }
                 continue;
             }
-            let Some(block) = self.cached_block() else {
-                match self.fetch_block() {
+            let Some(page) = self.cached_page() else {
+                match self.fetch_page() {
                     Ok(()) => continue,
                     Err(Flow::Exit) => return self.take_exit(),
                     Err(_) => self.take_pending(self.pc),
                 }
                 continue;
             };
-            // SAFETY: the block belongs to a page of the code cache. Pages are freed only by
-            // `bury`, which runs below, after the block has been left.
-            let block = unsafe { &*block };
-            let flow = if self.careful || block.uses_fp && self.fp_off {
-                self.execute_one(block)
-            } else {
-                self.execute(block)
+            // SAFETY: the page belongs to the code cache. Pages are freed only by `bury`, which runs
+            // below and in `attend`, after `execute` has returned; blocks only with their page.
+            let flow = match unsafe { (*page).block(self.pc) } {
+                Some(block) if self.careful || block.uses_fp && self.fp_off => {
+                    self.execute_one(block)
+                }
+                // SAFETY: as above.
+                Some(block) => unsafe { self.execute(page, block) },
+                None => {
+                    self.decode_block();
+                    continue;
+                }
             };
             match flow {
                 Flow::Exit => return self.take_exit(),
@@ -60,21 +66,43 @@ impl Cpu {
         }
     }
 
-    /// Runs a block to its end; afterwards the PC is where execution goes on.
+    /// Runs a block and those of the same page that follow, until something else has to be looked
+    /// at; afterwards the PC is where execution goes on.
+    ///
+    /// # Safety
+    /// `page` stays alive until this returns, and `block` is one of its blocks.
     #[inline(always)]
-    fn execute(&mut self, block: &Block) -> Flow {
-        let mut at = 0;
-        for step in &block.steps {
-            let flow = (step.handler)(self, &step.insn);
-            if flow != Flow::Next {
-                self.retired += at / 4 + 1;
-                return self.leave(flow, at, &step.insn);
+    unsafe fn execute(&mut self, page: *const CodePage, block: &Block) -> Flow {
+        let mut block = block;
+        loop {
+            let start = self.pc;
+            self.retired += block.len;
+            let first = block.steps.as_ptr();
+            // SAFETY: the steps of a block end with `Step::end` and live as long as it.
+            match unsafe { ((*first).run)(self, first) } {
+                Flow::Jump => {}
+                Flow::Next => self.pc = start.wrapping_add(4 * block.len),
+                flow => {
+                    // SAFETY: `left` is a step of this block.
+                    let done = unsafe { self.left.offset_from(first) } as u64;
+                    self.retired -= block.len - 1 - done;
+                    // SAFETY: as above.
+                    return self.leave(flow, 4 * done, unsafe { &(*self.left).insn });
+                }
             }
-            at += 4;
+            // Only what ends with another flow changes how the page is translated.
+            if (self.pc ^ start) >= PAGE
+                || self.careful
+                || self.lines.attention() & self.attention_mask != 0
+            {
+                return Flow::Jump;
+            }
+            // SAFETY: the page is alive by the caller's contract.
+            match unsafe { (*page).block(self.pc) } {
+                Some(next) if !(next.uses_fp && self.fp_off) => block = next,
+                _ => return Flow::Jump,
+            }
         }
-        self.retired += at / 4;
-        self.pc = self.pc.wrapping_add(at);
-        Flow::Jump
     }
 
     /// What follows an instruction that is not followed by the next one of its block.
@@ -112,26 +140,29 @@ impl Cpu {
 
     /// Runs the first instruction of a block, with the checks that are rarely needed.
     fn execute_one(&mut self, block: &Block) -> Flow {
-        let step = &block.steps[0];
+        // The instruction by itself, whatever the block made of it.
+        let alone = [exec::step(block.steps[0].insn), Step::end()];
+        let insn = &alone[0].insn;
         if self.breakpoint_before() {
-            return self.leave(Flow::Exception, 0, &step.insn);
+            return self.leave(Flow::Exception, 0, insn);
         }
         if self.pstate.il {
             self.raise(esr(ec::ILLEGAL_STATE, 0), None);
-            return self.leave(Flow::Exception, 0, &step.insn);
+            return self.leave(Flow::Exception, 0, insn);
         }
         let stepping = self.debug.stepping(&self.pstate, &self.sys);
-        let flow = match step.insn.op {
+        let flow = match insn.op {
             Op::Simd(_) if self.fp_off => self.raise_fp_trap(),
-            _ => (step.handler)(self, &step.insn),
+            // SAFETY: the step is followed by `Step::end`.
+            _ => unsafe { (alone[0].run)(self, alone.as_ptr()) },
         };
         self.retired += 1;
         if stepping && self.pending.is_none_or(|p| p.after) {
             // SSAdvance (Arm ARM D2.12.2); an exit is completed by the embedder first.
             self.pstate.ss = false;
-            self.debug.stepped = Some(exec::is_load_exclusive(&step.insn));
+            self.debug.stepped = Some(exec::is_load_exclusive(insn));
         }
-        self.leave(flow, 0, &step.insn)
+        self.leave(flow, 0, insn)
     }
 
     fn take_exit(&mut self) -> CoreExit {
@@ -161,19 +192,16 @@ impl Cpu {
         ControlFlow::Continue(())
     }
 
-    /// The block at the PC, if its translation and its instructions are cached.
+    /// The decoded page at the PC, if its translation is cached.
     #[inline(always)]
-    fn cached_block(&self) -> Option<*const Block> {
+    fn cached_page(&self) -> Option<*const CodePage> {
         let context = self.contexts[(self.pc >> 55 & 1) as usize];
-        let page = self.tlb.exec.payload(self.pc, context)? as *const CodePage;
-        // SAFETY: entries of the array lead to pages of the code cache that have not been buried.
-        let block = unsafe { (*page).block(self.pc) }?;
-        Some(block)
+        self.tlb.exec.payload(self.pc, context).map(|page| page as *const CodePage)
     }
 
-    /// Translates the PC and decodes the block there.
+    /// Translates the PC and enters its page in the TLB.
     #[cold]
-    fn fetch_block(&mut self) -> Result<(), Flow> {
+    fn fetch_page(&mut self) -> Result<(), Flow> {
         let pc = self.pc;
         let mapping = match walk(self, pc, self.regime, Want::Exec) {
             Ok(mapping) if mapping.allows(Want::Exec, self.regime) => mapping,
@@ -181,25 +209,28 @@ impl Cpu {
             Err(Fault::Stage1(status)) => return Err(self.insn_abort(status)),
             Err(Fault::Table { ipa }) => return Err(self.stage2_abort(pc, ipa, Want::Exec, true)),
         };
-        let Some(page) = self.regions.page(mapping.pa & !(PAGE - 1)).filter(|p| p.perms.exec)
-        else {
+        let ipa = mapping.pa & !(PAGE - 1);
+        let Some(page) = self.regions.page(ipa).filter(|page| page.perms.exec) else {
             return Err(self.stage2_abort(pc, mapping.pa, Want::Exec, false));
         };
+        let code = self.code.page(ipa, page.host);
+        self.enter_code(pc, &mapping, code);
+        Ok(())
+    }
+
+    /// Decodes the block at the PC, whose page is in the TLB.
+    #[cold]
+    fn decode_block(&mut self) {
         if self.code.is_full() {
             self.code.drop_all();
             self.tlb.exec.clear();
             self.code.bury();
+            return;
         }
-        let ipa = mapping.pa & !(PAGE - 1);
-        let code = self.code.page(ipa);
-        // SAFETY: `page` is in the cache; no block is running, so no reference into it is live.
-        if unsafe { (*code).block(pc) }.is_none() {
-            self.regions.mark_code(ipa);
-            // SAFETY: as above, and `page.host` is the start of a mapped page.
-            unsafe { self.code.decode(code, page.host, pc) };
+        if let Some(page) = self.cached_page() {
+            // SAFETY: the page is in the cache, and no block is running.
+            unsafe { self.code.decode(page.cast_mut(), &self.regions, self.pc) };
         }
-        self.enter_code(pc, &mapping, code);
-        Ok(())
     }
 
     fn insn_abort(&mut self, status: u8) -> Flow {

@@ -4,18 +4,20 @@ pub mod base;
 pub(crate) mod crypto;
 pub(crate) mod fp;
 pub mod simd;
+pub(crate) mod thread;
 
 use crate::cpu::Cpu;
 use crate::decode::base::BaseOp;
 use crate::decode::simd::SimdOp;
-use crate::insn::{Flow, Handler, Insn, Op};
+use crate::insn::{Flow, Insn, Op};
+use thread::Step;
 
-/// The handler of an instruction.
-pub fn handler(insn: &Insn) -> Handler {
+/// The step that runs an instruction.
+pub(crate) fn step(insn: Insn) -> Step {
     match insn.op {
-        Op::Undefined => undefined,
-        Op::Base(op) => base::handler(op, insn),
-        Op::Simd(op) => simd::handler(op, insn),
+        Op::Undefined => Step::called(undefined, insn),
+        Op::Base(op) => Step::threaded(base::handler(op, &insn), insn),
+        Op::Simd(op) => Step::called(simd::handler(op, &insn), insn),
     }
 }
 

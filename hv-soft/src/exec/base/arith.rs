@@ -4,10 +4,11 @@ use super::by_size;
 use crate::cpu::Cpu;
 use crate::cpu::flags::Flags;
 use crate::decode::base::BaseOp::{self, *};
-use crate::insn::{Flow, Handler, Insn};
+use crate::exec::thread::{Threaded, thread};
+use crate::insn::{Flow, Insn};
 
 #[rustfmt::skip]
-pub(super) fn handler(op: BaseOp, insn: &Insn) -> Handler {
+pub(super) fn handler(op: BaseOp, insn: &Insn) -> Threaded {
     let plain = insn.imm == 0 && insn.aux >> 1 == 0;
     match op {
         AddImm => by_size!(insn, add_imm),
@@ -42,12 +43,12 @@ pub(super) fn handler(op: BaseOp, insn: &Insn) -> Handler {
         Sdiv => by_size!(insn, sdiv),
         Madd => by_size!(insn, madd),
         Msub => by_size!(insn, msub),
-        Smaddl => multiply_long::<true, false>,
-        Smsubl => multiply_long::<true, true>,
-        Umaddl => multiply_long::<false, false>,
-        Umsubl => multiply_long::<false, true>,
-        Smulh => smulh,
-        _ => umulh,
+        Smaddl => thread(multiply_long::<true, false>),
+        Smsubl => thread(multiply_long::<true, true>),
+        Umaddl => thread(multiply_long::<false, false>),
+        Umsubl => thread(multiply_long::<false, true>),
+        Smulh => thread(smulh),
+        _ => thread(umulh),
     }
 }
 

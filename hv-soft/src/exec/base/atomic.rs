@@ -5,7 +5,8 @@
 use super::exclusive::Atomic;
 use crate::cpu::Cpu;
 use crate::decode::base::BaseOp::{self, *};
-use crate::insn::{Flow, Handler, Insn};
+use crate::exec::thread::{Threaded, thread};
+use crate::insn::{Flow, Insn};
 
 const ADD: u8 = 0;
 const CLR: u8 = 1;
@@ -17,14 +18,14 @@ const UMAX: u8 = 6;
 const UMIN: u8 = 7;
 const SWAP: u8 = 8;
 
-pub(super) fn handler(op: BaseOp, insn: &Insn) -> Handler {
+pub(super) fn handler(op: BaseOp, insn: &Insn) -> Threaded {
     macro_rules! by_width {
         ($op:expr) => {
             match insn.aux {
-                0 => modify::<u8, $op> as Handler,
-                1 => modify::<u16, $op>,
-                2 => modify::<u32, $op>,
-                _ => modify::<u64, $op>,
+                0 => thread(modify::<u8, $op>),
+                1 => thread(modify::<u16, $op>),
+                2 => thread(modify::<u32, $op>),
+                _ => thread(modify::<u64, $op>),
             }
         };
     }
@@ -38,13 +39,13 @@ pub(super) fn handler(op: BaseOp, insn: &Insn) -> Handler {
         AtomicUmax => by_width!(UMAX),
         AtomicUmin => by_width!(UMIN),
         Swap => by_width!(SWAP),
-        Casp if insn.aux == 2 => casp32,
-        Casp => casp64,
+        Casp if insn.aux == 2 => thread(casp32),
+        Casp => thread(casp64),
         _ => match insn.aux {
-            0 => cas::<u8>,
-            1 => cas::<u16>,
-            2 => cas::<u32>,
-            _ => cas::<u64>,
+            0 => thread(cas::<u8>),
+            1 => thread(cas::<u16>),
+            2 => thread(cas::<u32>),
+            _ => thread(cas::<u64>),
         },
     }
 }

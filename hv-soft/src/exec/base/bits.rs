@@ -5,7 +5,8 @@ use super::by_size;
 use crate::cpu::Cpu;
 use crate::cpu::flags::Flags;
 use crate::decode::base::BaseOp::{self, *};
-use crate::insn::{Flow, Handler, Insn, R_ZERO};
+use crate::exec::thread::{Threaded, thread};
+use crate::insn::{Flow, Insn, R_ZERO};
 
 const AND: u8 = 0;
 const ORR: u8 = 1;
@@ -13,17 +14,17 @@ const EOR: u8 = 2;
 const ANDS: u8 = 3;
 
 #[rustfmt::skip]
-pub(super) fn handler(op: BaseOp, insn: &Insn) -> Handler {
+pub(super) fn handler(op: BaseOp, insn: &Insn) -> Threaded {
     let plain = insn.imm == 0 && insn.aux >> 1 == 0;
     match op {
-        Adr | Adrp => adr,
-        MovImm => mov_imm,
-        Movk => movk,
+        Adr | Adrp => thread(adr),
+        MovImm => thread(mov_imm),
+        Movk => thread(movk),
         Ubfm => by_size!(insn, ubfm),
         Sbfm => by_size!(insn, sbfm),
         Bfm => by_size!(insn, bfm),
         Extr => by_size!(insn, extr),
-        AndImm => logic_imm::<true, AND>,
+        AndImm => thread(logic_imm::<true, AND>),
         OrrImm => by_size!(insn, logic_imm, ORR),
         EorImm => by_size!(insn, logic_imm, EOR),
         AndsImm => by_size!(insn, logic_imm, ANDS),
@@ -46,12 +47,12 @@ pub(super) fn handler(op: BaseOp, insn: &Insn) -> Handler {
         Rorv => by_size!(insn, shift_var, 3),
         Rbit => by_size!(insn, rbit),
         Rev16 => by_size!(insn, rev16),
-        Rev32 => rev32,
+        Rev32 => thread(rev32),
         Rev => by_size!(insn, rev),
         Clz => by_size!(insn, clz),
         Cls => by_size!(insn, cls),
-        Crc32 => crc::<0xedb8_8320>,
-        _ => crc::<0x82f6_3b78>,
+        Crc32 => thread(crc::<0xedb8_8320>),
+        _ => thread(crc::<0x82f6_3b78>),
     }
 }
 

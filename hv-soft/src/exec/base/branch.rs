@@ -3,26 +3,27 @@
 use super::by_size;
 use crate::cpu::Cpu;
 use crate::decode::base::BaseOp::{self, *};
-use crate::insn::{Flow, Handler, Insn};
+use crate::exec::thread::{Threaded, thread};
+use crate::insn::{Flow, Insn};
 
-pub(super) fn handler(op: BaseOp, insn: &Insn) -> Handler {
+pub(super) fn handler(op: BaseOp, insn: &Insn) -> Threaded {
     match op {
-        B => b,
-        Bl => bl,
+        B => thread(b),
+        Bl => thread(bl),
         BCond => CONDITIONS[(insn.aux >> 1 & 15) as usize],
         Cbz => by_size!(insn, compare_branch, true),
         Cbnz => by_size!(insn, compare_branch, false),
-        Tbz => test_branch::<true>,
-        Tbnz => test_branch::<false>,
-        Br | Ret => br,
-        _ => blr,
+        Tbz => thread(test_branch::<true>),
+        Tbnz => thread(test_branch::<false>),
+        Br | Ret => thread(br),
+        _ => thread(blr),
     }
 }
 
 #[rustfmt::skip]
-const CONDITIONS: [Handler; 16] = [
-    b_cond::<0>, b_cond::<1>, b_cond::<2>, b_cond::<3>, b_cond::<4>, b_cond::<5>, b_cond::<6>, b_cond::<7>,
-    b_cond::<8>, b_cond::<9>, b_cond::<10>, b_cond::<11>, b_cond::<12>, b_cond::<13>, b, b,
+const CONDITIONS: [Threaded; 16] = [
+    thread(b_cond::<0>), thread(b_cond::<1>), thread(b_cond::<2>), thread(b_cond::<3>), thread(b_cond::<4>), thread(b_cond::<5>), thread(b_cond::<6>), thread(b_cond::<7>),
+    thread(b_cond::<8>), thread(b_cond::<9>), thread(b_cond::<10>), thread(b_cond::<11>), thread(b_cond::<12>), thread(b_cond::<13>), thread(b), thread(b),
 ];
 
 fn b(cpu: &mut Cpu, i: &Insn) -> Flow {

@@ -11,18 +11,19 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fen
 use super::atomic::compare_exchange_128;
 use crate::cpu::{Cpu, Monitor};
 use crate::decode::base::BaseOp::{self, *};
-use crate::insn::{Flow, Handler, Insn};
+use crate::exec::thread::{Threaded, thread};
+use crate::insn::{Flow, Insn};
 use crate::mem::GuestInt;
 use crate::mmu::Access;
 
-pub(super) fn handler(op: BaseOp, insn: &Insn) -> Handler {
+pub(super) fn handler(op: BaseOp, insn: &Insn) -> Threaded {
     macro_rules! by_width {
         ($handler:ident) => {
             match insn.aux {
-                0 => $handler::<u8> as Handler,
-                1 => $handler::<u16>,
-                2 => $handler::<u32>,
-                _ => $handler::<u64>,
+                0 => thread($handler::<u8>),
+                1 => thread($handler::<u16>),
+                2 => thread($handler::<u32>),
+                _ => thread($handler::<u64>),
             }
         };
     }
@@ -32,10 +33,10 @@ pub(super) fn handler(op: BaseOp, insn: &Insn) -> Handler {
         // LDAPR may be as strong as LDAR.
         LoadAcquire | LoadAcquirePc => by_width!(load_acquire),
         StoreRelease => by_width!(store_release),
-        LoadExclusivePair if insn.aux == 2 => load_exclusive_pair::<u32>,
-        LoadExclusivePair => load_exclusive_pair::<u64>,
-        StoreExclusivePair if insn.aux == 2 => store_exclusive_pair::<u32>,
-        _ => store_exclusive_pair::<u64>,
+        LoadExclusivePair if insn.aux == 2 => thread(load_exclusive_pair::<u32>),
+        LoadExclusivePair => thread(load_exclusive_pair::<u64>),
+        StoreExclusivePair if insn.aux == 2 => thread(store_exclusive_pair::<u32>),
+        _ => thread(store_exclusive_pair::<u64>),
     }
 }
 

@@ -3,7 +3,8 @@
 use super::arith::extend;
 use crate::cpu::Cpu;
 use crate::decode::base::{BaseOp, Mode, Width};
-use crate::insn::{Flow, Handler, Insn};
+use crate::exec::thread::{Threaded, thread};
+use crate::insn::{Flow, Insn};
 use crate::mem::GuestInt;
 use crate::mmu::Access;
 
@@ -57,11 +58,11 @@ fn extended<T: Extend, const EXTEND: u8>(value: T) -> u64 {
 macro_rules! by_mode {
     ($mode:expr, $handler:ident, $t:ty $(, $arg:expr)*) => {
         match $mode {
-            OFFSET => $handler::<$t, OFFSET $(, $arg)*> as Handler,
-            PRE => $handler::<$t, PRE $(, $arg)*>,
-            POST => $handler::<$t, POST $(, $arg)*>,
-            UNPRIVILEGED => $handler::<$t, UNPRIVILEGED $(, $arg)*>,
-            _ => $handler::<$t, REGISTER $(, $arg)*>,
+            OFFSET => thread($handler::<$t, OFFSET $(, $arg)*>),
+            PRE => thread($handler::<$t, PRE $(, $arg)*>),
+            POST => thread($handler::<$t, POST $(, $arg)*>),
+            UNPRIVILEGED => thread($handler::<$t, UNPRIVILEGED $(, $arg)*>),
+            _ => thread($handler::<$t, REGISTER $(, $arg)*>),
         }
     };
 }
@@ -70,9 +71,9 @@ macro_rules! by_mode {
 macro_rules! by_pair_mode {
     ($mode:expr, $handler:ident, $t:ty $(, $arg:expr)*) => {
         match $mode {
-            OFFSET => $handler::<$t, OFFSET $(, $arg)*> as Handler,
-            PRE => $handler::<$t, PRE $(, $arg)*>,
-            _ => $handler::<$t, POST $(, $arg)*>,
+            OFFSET => thread($handler::<$t, OFFSET $(, $arg)*>),
+            PRE => thread($handler::<$t, PRE $(, $arg)*>),
+            _ => thread($handler::<$t, POST $(, $arg)*>),
         }
     };
 }
@@ -86,7 +87,7 @@ const S8_TO_64: u8 = Width::S8To64 as u8;
 const S16_TO_32: u8 = Width::S16To32 as u8;
 const S16_TO_64: u8 = Width::S16To64 as u8;
 
-pub(super) fn handler(op: BaseOp, insn: &Insn) -> Handler {
+pub(super) fn handler(op: BaseOp, insn: &Insn) -> Threaded {
     let (width, mode) = ((insn.aux & 15) as u8, (insn.aux >> 4) as u8);
     match op {
         BaseOp::Load => match width {
@@ -116,9 +117,9 @@ pub(super) fn handler(op: BaseOp, insn: &Insn) -> Handler {
             _ => by_pair_mode!(mode, store_pair, u64),
         },
         _ => match width {
-            U32 => load_literal::<u32, ZERO>,
-            U64 => load_literal::<u64, ZERO>,
-            _ => load_literal::<u32, SIGN64>,
+            U32 => thread(load_literal::<u32, ZERO>),
+            U64 => thread(load_literal::<u64, ZERO>),
+            _ => thread(load_literal::<u32, SIGN64>),
         },
     }
 }

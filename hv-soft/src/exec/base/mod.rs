@@ -10,15 +10,16 @@ mod sysop;
 mod system;
 
 use crate::decode::base::BaseOp::{self, *};
-use crate::insn::{Handler, Insn};
+use crate::exec::thread::Threaded;
+use crate::insn::Insn;
 
 /// The variant of a handler for the 32- or the 64-bit form.
 macro_rules! by_size {
     ($insn:expr, $handler:ident $(, $arg:expr)*) => {
         if $insn.aux & 1 != 0 {
-            $handler::<true $(, $arg)*> as crate::insn::Handler
+            crate::exec::thread::thread($handler::<true $(, $arg)*>)
         } else {
-            $handler::<false $(, $arg)*> as crate::insn::Handler
+            crate::exec::thread::thread($handler::<false $(, $arg)*>)
         }
     };
 }
@@ -26,7 +27,7 @@ use by_size;
 pub use loadstore::abort_syndrome;
 
 /// The handler of a base operation.
-pub fn handler(op: BaseOp, insn: &Insn) -> Handler {
+pub(crate) fn handler(op: BaseOp, insn: &Insn) -> Threaded {
     match op {
         Adr | Adrp | MovImm | Movk | Ubfm | Sbfm | Bfm | Extr | AndImm | OrrImm | EorImm
         | AndsImm | And | Bic | Orr | Orn | Eor | Eon | Ands | Bics | Lslv | Lsrv | Asrv | Rorv

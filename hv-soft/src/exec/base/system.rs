@@ -8,7 +8,8 @@ use crate::cpu::pstate::Pstate;
 use crate::cpu::sysreg::id;
 use crate::cpu::{CoreExit, Cpu};
 use crate::decode::base::BaseOp::{self, *};
-use crate::insn::{Flow, Handler, Insn};
+use crate::exec::thread::{Threaded, thread};
+use crate::insn::{Flow, Insn};
 
 use super::sysop;
 
@@ -18,32 +19,32 @@ const SCTLR_UCT: u32 = 15;
 const SCTLR_NTWI: u32 = 16;
 const SCTLR_NTWE: u32 = 18;
 
-pub(super) fn handler(op: BaseOp, insn: &Insn) -> Handler {
+pub(super) fn handler(op: BaseOp, insn: &Insn) -> Threaded {
     match op {
-        Eret => eret,
-        Svc => svc,
-        Hvc => hvc,
-        Smc => smc,
-        Brk => brk,
-        Yield => yield_now,
-        Wfe => wfe,
-        Wfi => wfi,
-        Sev => sev,
-        Sevl => sevl,
-        Clrex => clrex,
-        Dsb => dsb,
+        Eret => thread(eret),
+        Svc => thread(svc),
+        Hvc => thread(hvc),
+        Smc => thread(smc),
+        Brk => thread(brk),
+        Yield => thread(yield_now),
+        Wfe => thread(wfe),
+        Wfi => thread(wfi),
+        Sev => thread(sev),
+        Sevl => thread(sevl),
+        Clrex => thread(clrex),
+        Dsb => thread(dsb),
         Dmb => match insn.imm & 3 {
-            1 => dmb_loads,
-            2 => dmb_stores,
-            _ => dmb,
+            1 => thread(dmb_loads),
+            2 => thread(dmb_stores),
+            _ => thread(dmb),
         },
-        Isb => isb,
-        MsrImm => msr_imm,
-        Mrs => mrs,
-        MsrReg => msr_reg,
-        Sys => sysop::sys,
-        Sysl => crate::exec::undefined,
-        _ => nop,
+        Isb => thread(isb),
+        MsrImm => thread(msr_imm),
+        Mrs => thread(mrs),
+        MsrReg => thread(msr_reg),
+        Sys => thread(sysop::sys),
+        Sysl => thread(crate::exec::undefined),
+        _ => thread(nop),
     }
 }
 
