@@ -1,0 +1,186 @@
+//! Blobs on their way into the store: verified while they stream, resumed where they broke off.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+
+use crate::Error;
+use crate::digest::Hasher;
+use crate::error::on;
+use crate::manifest::Descriptor;
+use crate::registry::{ATTEMPTS, back_off};
+use crate::source::Source;
+use crate::store::Store;
+
+/// What a fetch tells and asks; an error stops it.
+pub(crate) trait Watch {
+    fn fetched(&self, bytes: u64) -> Result<(), Error>;
+    fn retrying(&self, error: &Error, wait: std::time::Duration) -> Result<(), Error>;
+}
+
+/// Fetches a whole small blob into memory, checked.
+pub(crate) fn small(source: &dyn Source, blob: &Descriptor, limit: u64) -> Result<Vec<u8>, Error> {
+    if blob.size > limit {
+        let reason = format!("blob {} is larger than {limit} bytes", blob.digest);
+        return Err(Error::BadManifest { what: "the image".into(), reason });
+    }
+    let mut attempt = 0;
+    loop {
+        let outcome = source.blob(blob, 0).and_then(|(body, _)| {
+            let mut bytes = Vec::new();
+            body.take(blob.size + 1).read_to_end(&mut bytes).map_err(|e| broken(blob, &e))?;
+            match (bytes.len() as u64) < blob.size {
+                true => Err(broken(blob, &io::ErrorKind::UnexpectedEof.into())),
+                false => Ok(bytes),
+            }
+        });
+        match outcome {
+            Ok(bytes) => {
+                crate::source::check(&bytes, blob)?;
+                return Ok(bytes);
+            }
+            Err(error) if error.is_transient() && attempt + 1 < ATTEMPTS => {
+                std::thread::sleep(back_off(attempt, &error));
+                attempt += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Makes sure that a layer's blob is in the store, and opens it. The caller holds the blob's lock
+/// and a lease on it.
+pub(crate) fn layer(
+    store: &Store,
+    source: &dyn Source,
+    blob: &Descriptor,
+    watch: &dyn Watch,
+) -> Result<File, Error> {
+    let path = store.blob_path(&blob.digest);
+    match File::open(&path) {
+        Ok(file) => return Ok(file),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(on("read", &path)(e)),
+    }
+    let outcome = Partial::open(store, blob).and_then(|partial| partial.fetch(source, watch));
+    if let Err(error) = outcome {
+        // What is worth resuming is kept: a connection that broke. All else leaves nothing behind.
+        if !error.is_transient() && !matches!(error, Error::Stopped) {
+            let _ = std::fs::remove_file(store.partial_path(&blob.digest));
+        }
+        return Err(error);
+    }
+    File::open(&path).map_err(on("read", &path))
+}
+
+/// A blob of which the first `have` bytes are there, and hashed.
+struct Partial<'a> {
+    store: &'a Store,
+    blob: &'a Descriptor,
+    file: File,
+    hasher: Hasher,
+    have: u64,
+}
+
+impl<'a> Partial<'a> {
+    fn open(store: &'a Store, blob: &'a Descriptor) -> Result<Self, Error> {
+        let path = store.partial_path(&blob.digest);
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(on("opened", &path))?;
+        let mut hasher = Hasher::new(blob.digest.algorithm());
+        let mut have = hasher.copy(&mut file, &mut io::sink()).map_err(on("read", &path))?;
+        if have > blob.size {
+            file.set_len(0).map_err(on("written", &path))?;
+            hasher = Hasher::new(blob.digest.algorithm());
+            have = 0;
+        }
+        Ok(Self { store, blob, file, hasher, have })
+    }
+
+    fn fetch(mut self, source: &dyn Source, watch: &dyn Watch) -> Result<(), Error> {
+        let resumed = self.have > 0;
+        let mut attempt = 0;
+        while self.have < self.blob.size {
+            let before = self.have;
+            match self.receive(source, watch) {
+                Ok(()) => {}
+                Err(error) if error.is_transient() => {
+                    attempt = if self.have > before { 0 } else { attempt + 1 };
+                    if attempt >= ATTEMPTS {
+                        return Err(error);
+                    }
+                    let wait = back_off(attempt, &error);
+                    watch.retrying(&error, wait)?;
+                    std::thread::sleep(wait);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        watch.fetched(self.have)?;
+        let expected = self.blob.digest.clone();
+        let actual = self.hasher.clone().finish();
+        if actual == expected {
+            return self.store.publish_partial(&expected, &self.file);
+        }
+        if resumed {
+            // The bytes of an earlier process may be at fault (a machine that lost power).
+            self.start_again()?;
+            return self.fetch(source, watch);
+        }
+        Err(Error::WrongDigest { what: format!("blob {expected}"), expected, actual })
+    }
+
+    /// Reads one answer to its end.
+    fn receive(&mut self, source: &dyn Source, watch: &dyn Watch) -> Result<(), Error> {
+        let (mut body, from) = source.blob(self.blob, self.have)?;
+        if from != self.have {
+            self.start_again()?;
+        }
+        let path = self.store.partial_path(&self.blob.digest);
+        self.file.seek(SeekFrom::Start(self.have)).map_err(on("written", &path))?;
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            let n = match body.read(&mut buffer) {
+                Ok(0) if self.have < self.blob.size => {
+                    return Err(broken(self.blob, &io::ErrorKind::UnexpectedEof.into()));
+                }
+                Ok(0) => return Ok(()),
+                Ok(n) => n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(broken(self.blob, &e)),
+            };
+            let have = self.have + n as u64;
+            if have > self.blob.size {
+                return Err(Error::WrongSize {
+                    digest: self.blob.digest.clone(),
+                    expected: self.blob.size,
+                    actual: have,
+                });
+            }
+            self.file.write_all(&buffer[..n]).map_err(on("written", &path))?;
+            self.hasher.update(&buffer[..n]);
+            self.have = have;
+            watch.fetched(have)?;
+        }
+    }
+
+    fn start_again(&mut self) -> Result<(), Error> {
+        let path = self.store.partial_path(&self.blob.digest);
+        self.file.set_len(0).map_err(on("written", &path))?;
+        self.hasher = Hasher::new(self.blob.digest.algorithm());
+        self.have = 0;
+        Ok(())
+    }
+}
+
+fn broken(blob: &Descriptor, error: &io::Error) -> Error {
+    let reason = match error.kind() {
+        io::ErrorKind::UnexpectedEof => "it ended early".to_owned(),
+        _ => crate::text::clip(&error.to_string()),
+    };
+    Error::Connection { url: format!("blob {}", blob.digest), reason, transient: true }
+}

@@ -1,0 +1,56 @@
+//! Whiteouts and opaque markers, once the whole layer is known.
+//!
+//! They hide only what lower layers have (image specification, `layer.md`): so a name that this
+//! layer also has stays, and nothing is written where there is nothing to hide. overlayfs would
+//! show a whiteout in a directory that no layer below shares.
+
+use super::builder::{Builder, Failure};
+use super::lower::OPAQUE;
+use crate::erofs::{Attributes, Kind, NodeId, XattrError, decode_xattrs, encode_xattrs};
+use crate::layer::EntryProblem;
+
+pub(super) fn apply(builder: &mut Builder<'_>) -> Result<(), Failure> {
+    let marked = builder.notes().iter().filter(|(_, n)| n.opaque || !n.whiteouts.is_empty());
+    let mut marked: Vec<NodeId> = marked.map(|(id, _)| *id).collect();
+    // Ascending, so that a directory comes before those in it.
+    marked.sort_unstable();
+    for id in marked {
+        let Some(notes) = builder.notes().get(&id) else { continue };
+        let (opaque, whiteouts) = (notes.opaque, notes.whiteouts.clone());
+        if opaque {
+            // `below` answers for the directory itself, which its own marker does not hide.
+            if builder.below(id)?.is_some() {
+                set_opaque(builder, id)?;
+            }
+            continue;
+        }
+        for name in whiteouts {
+            if builder.lookup_below(id, &name)?.is_none() {
+                continue;
+            }
+            match builder.tree.child(id, &name) {
+                Some(child) if builder.tree.node(child).is_dir() => {
+                    builder.notes().entry(child).or_default().opaque = true;
+                    set_opaque(builder, child)?;
+                }
+                Some(_) => {}
+                None => {
+                    builder.tree.add(id, &name, Kind::Char(0), Attributes::default());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn set_opaque(builder: &mut Builder<'_>, id: NodeId) -> Result<(), Failure> {
+    let mut attributes = builder.tree.node(id).attributes.clone();
+    let mut xattrs = decode_xattrs(&attributes.xattrs).unwrap_or_default();
+    if xattrs.iter().any(|(name, _)| **name == *OPAQUE) {
+        return Ok(());
+    }
+    xattrs.push((OPAQUE.into(), b"y"[..].into()));
+    attributes.xattrs = encode_xattrs(&xattrs).map_err(|_: XattrError| EntryProblem::Xattr)?;
+    builder.tree.set_attributes(id, attributes);
+    Ok(())
+}
