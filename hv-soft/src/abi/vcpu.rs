@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Thread;
 use std::time::Duration;
 
+use arch_aarch64::sysreg::SysReg;
+
 use crate::cpu::lines::EXIT_REQUEST;
 use crate::cpu::{Cpu, Lines};
 use crate::gic::InterruptPort;
@@ -164,7 +166,8 @@ fn register(vm: Arc<Vm>) -> Result<Vcpu, Error> {
     topology.vcpus[index] = Some(shared.clone());
     drop(topology);
 
-    cpu.set_timer_offset(0);
+    // The framework hands vCPUs out with the OS lock open; the ABI has no register for it.
+    cpu.set_sysreg(SysReg::OSLAR_EL1.bits(), 0);
     Ok(Vcpu {
         handle: index as u64,
         vm,

@@ -222,11 +222,19 @@ impl Cpu {
     pub(crate) fn maintenance_address(&mut self, va: u64, want: Want) -> Result<u64, Flow> {
         // PAN does not apply.
         let regime = if self.pstate.el == 0 { Regime::User } else { Regime::Kernel };
-        self.translate(va, want, regime).map(|mapping| mapping.pa).inspect_err(|_| {
+        let pa = self.translate(va, want, regime).map(|mapping| mapping.pa).inspect_err(|_| {
             if let Some(pending) = &mut self.pending {
-                pending.esr |= 1 << 8 | 1 << 6;
+                pending.esr |= MAINTENANCE_ISS;
             }
-        })
+        })?;
+        if self.regions.page(pa).is_some() {
+            return Ok(pa);
+        }
+        let flow = self.stage2_abort(va, pa, Want::Write, false);
+        if let Some(CoreExit::DataAbort { esr, .. }) = &mut self.exit {
+            *esr |= MAINTENANCE_ISS;
+        }
+        Err(flow)
     }
 
     /// The alignment checks that precede translation.
@@ -345,6 +353,8 @@ impl Cpu {
     }
 }
 
+/// `CM` and `WnR`: what the syndrome of a cache maintenance instruction says.
+const MAINTENANCE_ISS: u64 = 1 << 8 | 1 << 6;
 const TRANSLATION_L3: u8 = walk::TRANSLATION | 3;
 
 fn allowed(page: &Page, want: Want) -> bool {
