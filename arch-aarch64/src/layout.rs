@@ -7,11 +7,10 @@
 //! | next aligned address      | GIC redistributors                  | the framework's                 |
 //! | next aligned address      | MSI frame (reserved)                | the framework's                 |
 //! | next multiple of 16 MiB   | device registers                    | [`DEVICES`]                     |
-//! | directly above            | generation ID, a page of RAM outside `/memory` | one [`GRANULE`]      |
 //! | next multiple of 1 GiB    | RAM                                 | the machine's                   |
+//! | directly above            | generation ID, a page of memory outside `/memory` | one [`GRANULE`]   |
 //!
-//! Every boundary is a multiple of 16 KiB, so that it can be mapped on every host. Nothing lies above
-//! RAM.
+//! Every boundary is a multiple of 16 KiB, so that it can be mapped on every host.
 
 use core::ops::Range;
 
@@ -23,6 +22,8 @@ pub const DEVICES: u64 = 0x0100_0000;
 pub const GRANULE: u64 = 0x4000;
 /// RAM begins at a multiple of this. Linux wants 2 MiB; a gigabyte lets it map RAM with blocks.
 const RAM_ALIGNMENT: u64 = 1 << 30;
+/// RAM is a multiple of this.
+const RAM_UNIT: u64 = 2 << 20;
 /// The least RAM that a Linux guest boots with.
 pub const LEAST_RAM: u64 = 16 << 20;
 
@@ -57,10 +58,17 @@ pub struct Layout {
     pub msi: Range<u64>,
     /// Device registers.
     pub devices: Range<u64>,
-    /// The page that holds the generation ID.
-    pub generation: Range<u64>,
     /// RAM.
     pub ram: Range<u64>,
+    /// The page that holds the generation ID.
+    pub generation: Range<u64>,
+}
+
+impl Layout {
+    /// All memory: RAM and the page above it.
+    pub fn memory(&self) -> Range<u64> {
+        self.ram.start..self.generation.end
+    }
 }
 
 /// A machine that does not fit into its address space.
@@ -100,24 +108,28 @@ pub enum LayoutError {
 impl Layout {
     /// Places the interrupt controller, devices and `ram` bytes of RAM below `1 << ipa_bits`.
     pub fn new(gic: &GicFrames, ram: u64, ipa_bits: u32) -> Result<Self, LayoutError> {
-        if !ram.is_multiple_of(2 << 20) || ram < LEAST_RAM {
+        if !ram.is_multiple_of(RAM_UNIT) || ram < LEAST_RAM {
             return Err(LayoutError::RamSize { size: ram });
         }
         let distributor = place(FIRST, gic.distributor)?;
         let redistributors = place(distributor.end, gic.redistributors)?;
         let msi = place(redistributors.end, gic.msi)?;
         let devices = place(msi.end, Frame { size: DEVICES, alignment: DEVICES })?;
-        let generation = place(devices.end, Frame { size: GRANULE, alignment: GRANULE })?;
-        let base = place(generation.end, Frame { size: 1, alignment: RAM_ALIGNMENT })?.start;
+        let base = place(devices.end, Frame { size: 1, alignment: RAM_ALIGNMENT })?.start;
         let limit = 1u64.checked_shl(ipa_bits).unwrap_or(u64::MAX);
         match base.checked_add(ram) {
-            Some(end) if end <= limit => {
-                Ok(Self { distributor, redistributors, msi, devices, generation, ram: base..end })
-            }
+            Some(end) if end <= limit - GRANULE => Ok(Self {
+                distributor,
+                redistributors,
+                msi,
+                devices,
+                ram: base..end,
+                generation: end..end + GRANULE,
+            }),
             _ => Err(LayoutError::AddressSpace {
                 size: ram,
                 ipa_bits,
-                most: limit.saturating_sub(base),
+                most: limit.saturating_sub(base + GRANULE) / RAM_UNIT * RAM_UNIT,
             }),
         }
     }
@@ -160,7 +172,7 @@ mod tests {
             let layout = Layout::new(&gic, ram * (2 << 20), 40).unwrap();
             let ranges = [
                 &layout.distributor, &layout.redistributors, &layout.msi, &layout.devices,
-                &layout.generation, &layout.ram,
+                &layout.ram, &layout.generation,
             ];
             for pair in ranges.windows(2) {
                 prop_assert!(pair[0].end <= pair[1].start);
@@ -170,7 +182,7 @@ mod tests {
                 prop_assert!(range.start.is_multiple_of(GRANULE));
                 prop_assert_eq!(range.end - range.start, frame.size);
             }
-            prop_assert!(layout.ram.start.is_multiple_of(2 << 20));
+            prop_assert!(layout.ram.start.is_multiple_of(RAM_UNIT));
         }
     }
 

@@ -80,18 +80,21 @@ fn region(base: GuestAddress, size: u64, build: Build<'_>) -> Result<GuestRegion
 }
 
 /// Hosts with pages smaller than [`GRANULE`] may answer with an address that is not aligned to it.
-/// Then address space of that size plus the excess is held, so that the next answer lies just below.
+/// Then address space is held for a while that shifts the next answer by the excess: either of the
+/// mapping's size and the excess, which lies where the mapping lay, or of the excess alone, should the
+/// mapping be small enough for some hole.
 fn build_aligned(size: usize, build: Build<'_>) -> io::Result<MmapRegion> {
-    const ATTEMPTS: usize = 16;
+    const ATTEMPTS: usize = 64;
     let mut held = Vec::new();
-    for _ in 0..ATTEMPTS {
+    for attempt in 0..ATTEMPTS {
         let mapping = build().map_err(io::Error::other)?;
         let excess = mapping.as_ptr() as usize % GRANULE as usize;
         if excess == 0 {
             return Ok(mapping);
         }
         drop(mapping);
-        held.push(MmapRegion::<()>::new(size + excess).map_err(io::Error::other)?);
+        let hold = if attempt % 2 == 0 { size + excess } else { excess };
+        held.push(MmapRegion::<()>::new(hold).map_err(io::Error::other)?);
     }
     Err(io::Error::other("no address that is a multiple of 16 KiB was found"))
 }

@@ -303,17 +303,11 @@ fn frames(parameters: &GicParameters) -> GicFrames {
     }
 }
 
-/// RAM and the page of the generation ID.
+/// RAM and the page of the generation ID, in one mapping.
 fn map_memory(vm: &Vm, layout: &Layout) -> Result<Memory, Error> {
-    let regions = [&layout.generation, &layout.ram]
-        .into_iter()
-        .map(|range| {
-            let region = hv::anonymous_region(GuestAddress(range.start), range.end - range.start)?;
-            vm.map(&region, Permissions::ReadWriteExecute)?;
-            Ok(region)
-        })
-        .collect::<Result<Vec<_>, hv::Error>>()?;
-    let memory =
-        GuestMemoryMmap::from_regions(regions).expect("the layout has no overlapping ranges");
+    let range = layout.memory();
+    let region = hv::anonymous_region(GuestAddress(range.start), range.end - range.start)?;
+    vm.map(&region, Permissions::ReadWriteExecute)?;
+    let memory = GuestMemoryMmap::from_regions(vec![region]).expect("one region does not overlap");
     Ok(Arc::new(memory))
 }

@@ -199,16 +199,7 @@ impl Parts {
             backends.serial,
             Arc::clone(crew),
         )?;
-        Ok(Self {
-            manager,
-            serial,
-            clock,
-            gpio,
-            desk,
-            platform,
-            transports,
-            _workers: workers,
-        })
+        Ok(Self { manager, serial, clock, gpio, desk, platform, transports, _workers: workers })
     }
 
     pub(crate) fn bus(&self) -> Result<Bus, Error> {
