@@ -1,8 +1,8 @@
 //! What a virtio device is to its transport and its worker.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use snapshot::Invalid;
@@ -249,6 +249,24 @@ impl Doorbell {
 
     pub(crate) fn take(&self) -> Rung {
         Rung(self.pending.swap(0, Ordering::AcqRel))
+    }
+}
+
+/// How a host-side handle reaches its device, which learns its doorbell when it is first activated
+/// and then looks at everything that was left for it.
+#[derive(Debug, Default)]
+pub(crate) struct HostBell(OnceLock<Arc<Doorbell>>);
+
+impl HostBell {
+    pub(crate) fn attach(&self, doorbell: &Arc<Doorbell>) {
+        // A device has one doorbell for life.
+        let _ = self.0.set(doorbell.clone());
+    }
+
+    pub(crate) fn ring(&self) {
+        if let Some(doorbell) = self.0.get() {
+            doorbell.ring_host();
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 //! specification has it; a queue that makes no sense sets DEVICE_NEEDS_RESET and stays idle until
 //! the driver resets the device.
 
+mod balloon;
 mod blk;
 mod config;
 mod console;
@@ -25,6 +26,7 @@ mod worker;
 #[cfg(any(test, feature = "mock"))]
 pub mod mock;
 
+pub use balloon::{Balloon, BalloonHost, ReturnMemory, Stat};
 pub use blk::{Blk, Disk, Durability, Part};
 pub use config::ConfigSpace;
 pub use console::ConsoleState;

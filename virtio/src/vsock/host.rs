@@ -6,11 +6,11 @@ use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::Error;
-use crate::device::Doorbell;
+use crate::device::{Doorbell, HostBell};
 
 /// Connections that wait to be accepted.
 const BACKLOG: usize = 128;
@@ -37,7 +37,7 @@ struct State {
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
-    doorbell: OnceLock<Arc<Doorbell>>,
+    bell: HostBell,
 }
 
 /// A handle to the host's side of a socket device. Clones are handles to the same device.
@@ -80,9 +80,7 @@ impl VsockHost {
         ours.set_nonblocking(true)?;
         let (answer, answered) = sync_channel(1);
         self.lock().wanted.push_back(Wanted { guest_port, ours, theirs, answer });
-        if let Some(doorbell) = self.0.doorbell.get() {
-            doorbell.ring_host();
-        }
+        self.0.bell.ring();
         match answered.recv_timeout(timeout) {
             Ok(result) => result,
             Err(RecvTimeoutError::Timeout) => Err(io::ErrorKind::TimedOut.into()),
@@ -106,7 +104,7 @@ impl VsockHost {
 
     /// The device rings here from now on.
     pub(super) fn attach(&self, doorbell: &Arc<Doorbell>) {
-        let _ = self.0.doorbell.set(doorbell.clone());
+        self.0.bell.attach(doorbell);
     }
 
     pub(super) fn take_wanted(&self) -> VecDeque<Wanted> {
