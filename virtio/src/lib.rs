@@ -29,7 +29,7 @@ pub mod mock;
 pub use balloon::{Balloon, BalloonHost, ReturnMemory, Stat};
 pub use blk::{Blk, Disk, Durability, Part};
 pub use config::ConfigSpace;
-pub use console::ConsoleState;
+pub use console::{Console, ConsoleHost, ConsolePort, ConsoleState};
 pub use device::{Active, DeviceState, Doorbell, Handled, MAX_QUEUES, VirtioDevice};
 pub use error::Error;
 pub use interrupt::Interrupt;
