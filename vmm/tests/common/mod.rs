@@ -16,7 +16,7 @@ const CHILD: &str = "KILN_TEST_CHILD";
 
 /// Runs `test` in a process of its own, because a process has at most one VM, and kills it when it
 /// hangs.
-pub fn in_its_own_process(name: &str, test: impl FnOnce()) {
+pub(crate) fn in_its_own_process(name: &str, test: impl FnOnce()) {
     if std::env::var_os(CHILD).is_some() {
         return test();
     }
@@ -64,7 +64,7 @@ fn collect(mut from: impl io::Read + Send + 'static) -> std::thread::JoinHandle<
 }
 
 /// The guest kernel that `cargo xtask guest-kernel` keeps in the user's cache.
-pub fn kernel() -> PathBuf {
+pub(crate) fn kernel() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
         || std::env::home_dir().expect("a home directory").join(".cache"),
         PathBuf::from,
@@ -75,7 +75,7 @@ pub fn kernel() -> PathBuf {
 }
 
 /// The initramfs with the test's init, compiled once a build.
-pub fn initramfs() -> PathBuf {
+pub(crate) fn initramfs() -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guest/init.c");
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     let init = directory.path().join("init");
@@ -114,7 +114,7 @@ fn entry(archive: &mut Vec<u8>, name: &str, mode: u32, (major, minor): (u32, u32
 
 /// Everything the guest has said on its serial console.
 #[derive(Clone, Default)]
-pub struct Console(Arc<(Mutex<Vec<u8>>, Condvar)>);
+pub(crate) struct Console(Arc<(Mutex<Vec<u8>>, Condvar)>);
 
 impl Write for Console {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -129,12 +129,12 @@ impl Write for Console {
 }
 
 impl Console {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.0.lock().unwrap()).into_owned()
     }
 
     /// Waits until the guest has said it `times` times. The test's process has a time limit.
-    pub fn wait_for(&self, what: &str, times: usize) {
+    pub(crate) fn wait_for(&self, what: &str, times: usize) {
         let mut bytes = self.0.0.lock().unwrap();
         loop {
             if String::from_utf8_lossy(&bytes).matches(what).count() >= times {
@@ -151,7 +151,7 @@ impl Console {
     }
 
     /// What follows `kiln: key ` on the lines that begin so.
-    pub fn values(&self, key: &str) -> Vec<String> {
+    pub(crate) fn values(&self, key: &str) -> Vec<String> {
         let prefix = format!("kiln: {key} ");
         self.text()
             .lines()
@@ -162,7 +162,7 @@ impl Console {
 }
 
 /// A machine whose init does `test`.
-pub fn config(test: &str, vcpus: u32) -> MachineConfig {
+pub(crate) fn config(test: &str, vcpus: u32) -> MachineConfig {
     let mut config = MachineConfig::new(kernel());
     config.initramfs = Some(initramfs());
     config.memory = 256 << 20;
@@ -172,7 +172,7 @@ pub fn config(test: &str, vcpus: u32) -> MachineConfig {
 }
 
 /// Builds it, with its serial output going to the console.
-pub fn machine(config: &MachineConfig) -> (Machine, Console) {
+pub(crate) fn machine(config: &MachineConfig) -> (Machine, Console) {
     let console = Console::default();
     let machine = Machine::new(config, Resources { serial: Box::new(console.clone()) })
         .unwrap_or_else(|error| panic!("{error}"));
@@ -180,7 +180,7 @@ pub fn machine(config: &MachineConfig) -> (Machine, Console) {
 }
 
 /// Threads of this process that belong to a machine.
-pub fn machine_threads() -> Vec<String> {
+pub(crate) fn machine_threads() -> Vec<String> {
     let Ok(tasks) = fs::read_dir("/proc/self/task") else { return Vec::new() };
     tasks
         .filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok())

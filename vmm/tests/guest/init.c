@@ -32,7 +32,7 @@ static void report(void) {
     DIR *devices = opendir("/sys/bus/virtio/devices");
     for (struct dirent *entry; devices && (entry = readdir(devices));) {
         if (entry->d_name[0] == '.') continue;
-        char path[256], id[64];
+        char path[512], id[64];
         snprintf(path, sizeof path, "/sys/bus/virtio/devices/%s/device", entry->d_name);
         slurp(path, id, sizeof id);
         printf("kiln: virtio %ld\n", strtol(id, NULL, 16));
@@ -40,7 +40,7 @@ static void report(void) {
     struct { const char *name, *path; } present[] = {
         {"pl011", "/sys/bus/amba/drivers/uart-pl011"},
         {"rtc", "/sys/class/rtc/rtc0"},
-        {"gpio", "/sys/class/gpio"},
+        {"gpio", "/sys/bus/gpio/devices/gpiochip0"},
         {"hwrng", "/dev/hwrng"},
         {"power-button", "/dev/input/event0"},
     };
