@@ -17,7 +17,7 @@ impl ReturnMemory for Reclaim {
         16 * 1024
     }
     fn give_back(&mut self, addr: GuestAddress, len: u64) {
-        assert!(addr.0 % 0x4000 == 0 && len % 0x4000 == 0 && len != 0);
+        assert!(addr.0.is_multiple_of(0x4000) && len.is_multiple_of(0x4000) && len != 0);
         assert!(addr.0 >= RAM_BASE && addr.0 + len <= RAM_BASE + RAM);
         self.0.send((addr.0, len)).unwrap();
     }

@@ -1,0 +1,6 @@
+//! The transport and its queues, with the device that does least.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|ops: Vec<virtio_fuzz::Op>| {
+    virtio_fuzz::drive(Box::new(virtio::Rng), 1, ops);
+});
