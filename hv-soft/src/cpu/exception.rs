@@ -130,7 +130,7 @@ impl Cpu {
     pub(crate) fn exception_return(&mut self) {
         let spsr = self.sys.spsr;
         let stepping = self.debug.step_armed(&self.pstate, &self.sys, spsr);
-        self.pc = self.sys.elr;
+        self.pc = self.branch_address(self.sys.elr);
         self.set_cpsr(if stepping { spsr } else { spsr & !(1 << 21) });
         self.lines.send_event();
     }

@@ -71,10 +71,19 @@ impl Cpu {
     /// Jumps to an address in a register. A misaligned one faults at the target.
     #[inline(always)]
     fn jump(&mut self, target: u64) -> Flow {
-        self.pc = target;
+        self.pc = self.branch_address(target);
         if target & 3 != 0 {
             self.careful = true;
         }
         Flow::Jump
+    }
+
+    /// `AArch64.BranchAddr`: the program counter never holds the tag of an address whose top byte is
+    /// ignored.
+    #[inline(always)]
+    pub(crate) fn branch_address(&self, target: u64) -> u64 {
+        let untagged = ((target << 8) as i64 >> 8) as u64;
+        let top_byte_ignored = || self.sys.tcr >> (37 + (target >> 55 & 1)) & 1 != 0;
+        if untagged != target && top_byte_ignored() { untagged } else { target }
     }
 }
