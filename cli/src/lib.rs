@@ -4,6 +4,8 @@ pub mod commands;
 mod exit;
 mod home;
 pub mod log;
+pub mod progress;
+pub mod pull;
 pub mod record;
 pub mod session;
 pub mod signal;

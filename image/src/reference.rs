@@ -102,6 +102,19 @@ impl RegistryReference {
     }
 }
 
+impl Reference {
+    /// The same reference, with a local path that does not depend on the working directory.
+    pub(crate) fn absolute(&self) -> Self {
+        match self {
+            Self::Local(local) => {
+                let path = std::path::absolute(&local.path).unwrap_or_else(|_| local.path.clone());
+                Self::Local(LocalReference { path, ..local.clone() })
+            }
+            registry => registry.clone(),
+        }
+    }
+}
+
 impl FromStr for Reference {
     type Err = Error;
 

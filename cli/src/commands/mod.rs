@@ -2,11 +2,15 @@
 
 mod boot;
 mod completions;
+mod images;
 mod inspect;
 mod logs;
 mod man;
+mod prune;
 mod ps;
+mod pull;
 mod rm;
+mod rmi;
 
 use std::process::ExitCode;
 
@@ -38,6 +42,10 @@ impl Cli {
 enum Command {
     Boot(boot::Args),
     Ps(ps::Args),
+    Pull(pull::Args),
+    Images(images::Args),
+    Rmi(rmi::Args),
+    Prune(prune::Args),
     Logs(logs::Args),
     Inspect(inspect::Args),
     Rm(rm::Args),
@@ -59,6 +67,10 @@ pub fn execute(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Boot(args) => boot::run(&args),
         Command::Ps(args) => ps::run(&args),
+        Command::Pull(args) => pull::run(&args),
+        Command::Images(args) => images::run(&args),
+        Command::Rmi(args) => rmi::run(&args),
+        Command::Prune(args) => prune::run(&args),
         Command::Logs(args) => logs::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Rm(args) => rm::run(&args),

@@ -86,7 +86,7 @@ impl Store {
     pub fn find(&self, name: &str, platform: Option<&Platform>) -> Result<Vec<Tag>, Error> {
         let mut tags = self.tags()?;
         tags.retain(|tag| platform.is_none_or(|wanted| tag.platform == *wanted));
-        if let Ok(reference) = name.parse::<Reference>() {
+        if let Ok(reference) = name.parse::<Reference>().map(|parsed| parsed.absolute()) {
             let named: Vec<_> =
                 tags.iter().filter(|tag| tag.reference == reference).cloned().collect();
             if !named.is_empty() {

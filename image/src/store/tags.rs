@@ -41,7 +41,7 @@ impl Store {
 
     /// What a reference means for a platform.
     pub fn tag(&self, reference: &Reference, platform: &Platform) -> Result<Option<Tag>, Error> {
-        read(&self.tag_path(reference, platform))
+        read(&self.tag_path(&reference.absolute(), platform))
     }
 
     /// Sets a tag. The caller holds a lease on the image.
@@ -52,9 +52,10 @@ impl Store {
         manifest: &Digest,
         served: &Digest,
     ) -> Result<(), Error> {
-        let path = self.tag_path(reference, platform);
+        let reference = reference.absolute();
+        let path = self.tag_path(&reference, platform);
         let tag = Tag {
-            reference: reference.clone(),
+            reference,
             platform: platform.clone(),
             manifest: manifest.clone(),
             served: served.clone(),

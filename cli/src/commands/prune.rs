@@ -1,0 +1,30 @@
+//! `kiln prune`
+
+use clap::Parser;
+use image::Store;
+
+use super::Format;
+use crate::{Home, text};
+
+/// Remove what no image, machine or snapshot needs
+#[derive(Debug, Parser)]
+pub(super) struct Args {
+    /// Remove images, too, that no machine or snapshot needs
+    #[arg(short, long)]
+    all: bool,
+    /// How to show what was removed
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
+    let pruned = Store::open(Home::open()?.root())?.prune(args.all)?;
+    if args.format == Format::Json {
+        println!("{}", serde_json::to_string_pretty(&pruned)?);
+        return Ok(0);
+    }
+    pruned.untagged.iter().for_each(|name| println!("Untagged: {name}"));
+    pruned.removed.iter().for_each(|name| println!("Deleted: {name}"));
+    println!("Total reclaimed space: {}", text::size(pruned.freed));
+    Ok(0)
+}

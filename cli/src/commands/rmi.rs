@@ -1,0 +1,38 @@
+//! `kiln rmi`
+
+use clap::Parser;
+use image::{Platform, Store};
+
+use crate::{Home, text};
+
+/// Remove images
+#[derive(Debug, Parser)]
+pub(super) struct Args {
+    /// References, or the beginnings of identifiers
+    #[arg(required = true)]
+    images: Vec<String>,
+    /// Only the image for this platform
+    #[arg(long)]
+    platform: Option<Platform>,
+    /// Take the name away even if a machine or a snapshot still needs the image
+    #[arg(short, long)]
+    force: bool,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
+    let store = Store::open(Home::open()?.root())?;
+    let mut failure = None;
+    let mut freed = 0;
+    for name in &args.images {
+        match store.remove(name, args.platform.as_ref(), args.force) {
+            Ok(removed) => {
+                freed += removed.freed;
+                removed.untagged.iter().for_each(|name| println!("Untagged: {name}"));
+                removed.removed.iter().for_each(|name| println!("Deleted: {name}"));
+            }
+            Err(error) => failure = Some(error),
+        }
+    }
+    eprintln!("Total reclaimed space: {}", text::size(freed));
+    failure.map_or(Ok(0), |error| Err(error.into()))
+}
