@@ -102,6 +102,22 @@ pub enum Error {
         /// What the vCPU came back with.
         seen: String,
     },
+    /// The file of a restored machine's memory is too short.
+    #[error(
+        "the saved memory has {has} bytes but the machine needs {needs}; the snapshot is damaged, make it again"
+    )]
+    MemoryFile {
+        /// Bytes from its beginning to the end of the file.
+        has: u64,
+        /// Bytes of the machine's memory.
+        needs: u64,
+    },
+    /// The operation needs a paused machine.
+    #[error("the machine is running; pause it first")]
+    Running,
+    /// A vCPU's thread is gone.
+    #[error("a vCPU's thread has ended; see how the machine ended")]
+    ThreadGone,
     /// The operation needs a machine that has not ended.
     #[error("the machine has ended: {0}")]
     Ended(Outcome),

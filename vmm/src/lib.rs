@@ -6,6 +6,8 @@
 //! first instruction, and what a device asks of the whole machine comes back as data.
 
 mod boot;
+mod build;
+mod capture;
 mod config;
 mod crew;
 mod error;
@@ -18,13 +20,16 @@ mod power;
 mod proof;
 mod vcpu;
 
+pub use build::MemoryFile;
+pub use capture::{MachineMemory, MachineState, fingerprint};
 pub use config::{
     DEFAULT_MEMORY, DiskConfig, DiskSource, Durability, MachineConfig, OnReset, PartConfig,
     VsockConfig,
 };
 pub use error::{Error, Outcome};
-pub use hv::GuestFault;
+pub use hv::{GuestFault, VcpuState};
 pub use machine::{Machine, Resources};
 pub use parts::PartsState;
 pub use power::{Entry, Power};
 pub use proof::{Host, proof_of_life};
+pub use virtio::{BalloonHost, ConsolePort, Stat, VsockHost};

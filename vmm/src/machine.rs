@@ -1,32 +1,39 @@
 //! The machine: built, run, paused, reset, stopped.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use arch_aarch64::layout::{Frame, GicFrames, Layout};
+use arch_aarch64::layout::Layout;
 use arch_aarch64::mpidr::Mpidr;
-use hv::{Gic, GicConfig, GicParameters, Permissions, VcpuTimer, Vm, VmBuilder};
-use virtio::Memory;
-use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
+use hv::{Gic, GicParameters, VcpuTimer, Vm};
+use virtio::{BalloonHost, ConsolePort, Memory, VsockHost};
+use vm_memory::{GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 use crate::Error;
 use crate::boot::{BootFiles, Description};
 use crate::config::{MachineConfig, OnReset};
 use crate::crew::{Crew, End};
 use crate::error::Outcome;
-use crate::generation;
-use crate::parts::{Backends, Parts, PartsState, Site};
-use crate::power::{Power, PowerTable};
+use crate::parts::Parts;
+use crate::power::{Entry, Power, PowerTable};
 use crate::vcpu::{self, Common};
 
 /// What a machine takes from its host besides the files its configuration names.
 pub struct Resources {
     /// Where the serial port's output goes. A write that blocks holds up the serial port only.
     pub serial: Box<dyn Write + Send>,
+    /// Ports of a virtio console; without any there is no such device.
+    pub console: Vec<ConsolePort>,
+}
+
+impl Resources {
+    /// A serial port and no virtio console.
+    pub fn serial(output: impl Write + Send + 'static) -> Self {
+        Self { serial: Box::new(output), console: Vec::new() }
+    }
 }
 
 /// How long the power button stays pressed: longer than a guest debounces (`devices::Pl061`).
@@ -42,121 +49,72 @@ const BUTTON_PRESS: Duration = Duration::from_millis(100);
 /// All methods may be called from any thread. While one thread is in `wait`, others may pause, run
 /// and stop the machine.
 pub struct Machine {
-    common: Arc<Common>,
-    threads: Vec<JoinHandle<()>>,
-    parts: Parts,
-    gic: Gic,
-    vm: Vm,
-    memory: Memory,
-    layout: Layout,
-    parameters: GicParameters,
-    cpus: Vec<Mpidr>,
-    boot: BootFiles,
-    on_reset: OnReset,
-    /// Held by whoever pauses, runs or resets. `Some` is the host's counter at the pause.
-    paused: Mutex<Option<u64>>,
+    pub(crate) config: MachineConfig,
+    pub(crate) common: Arc<Common>,
+    pub(crate) threads: Vec<JoinHandle<()>>,
+    pub(crate) parts: Parts,
+    pub(crate) gic: Gic,
+    pub(crate) vm: Vm,
+    pub(crate) memory: Memory,
+    pub(crate) layout: Layout,
+    pub(crate) parameters: GicParameters,
+    pub(crate) cpus: Vec<Mpidr>,
+    pub(crate) boot: BootFiles,
+    /// Held by whoever pauses, runs, captures or resets.
+    pub(crate) rest: Mutex<Rest>,
+}
+
+/// How far a machine is from running.
+pub(crate) struct Rest {
+    /// The host's counter when the guest was stopped; `None` while it runs.
+    pub(crate) since: Option<u64>,
+    /// Whether the devices have to be resumed.
+    pub(crate) devices: Devices,
+}
+
+/// What the devices do while the guest is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Devices {
+    /// They go on with what they have begun.
+    Active,
+    /// They are stopped at a descriptor boundary.
+    Quiet,
+    /// They were built from the state of another machine.
+    Restored,
 }
 
 impl Machine {
-    /// Builds the machine, up to but not including its first instruction. Everything that can be
-    /// wrong with the configuration is found here, most of it before anything is created.
-    pub fn new(config: &MachineConfig, resources: Resources) -> Result<Self, Error> {
-        config.check()?;
-        let boot = BootFiles::open(config)?;
-        let backends = Backends::open(config, resources)?;
-        let limits = hv::Limits::query()?;
-        let builder = VmBuilder::new(Some(limits.max_ipa_bits))?;
-        let parameters = builder.gic_parameters()?;
-        let layout = Layout::new(&frames(&parameters), config.memory, limits.max_ipa_bits)?;
-        // Before anything is loaded, so that nothing is half done when it does not fit.
-        boot.placement(&layout)?;
-        let vm = builder.with_gic(&GicConfig {
-            distributor: layout.distributor.start,
-            redistributors: layout.redistributors.start,
-        })?;
-        let memory = map_memory(&vm, &layout)?;
-        let gic = vm.gic().expect("a VM made with a GIC has one");
-
-        let cpus: Vec<_> = (0..config.vcpus).map(Mpidr::of_index).collect();
-        let off = vec![Power::Off; cpus.len()];
-        let crew = Crew::new(PowerTable::new(cpus.clone(), off, layout.ram.clone()));
-        let site = Site {
-            layout: &layout,
-            parameters: &parameters,
-            gic: &gic,
-            memory: &memory,
-            crew: &crew,
-        };
-        generation::renew(&memory, &layout)?;
-        let parts = Parts::new(&site, backends, &PartsState::default())?;
-        let entry = boot.load(
-            &memory,
-            &layout,
-            &Description {
-                cpus: &cpus,
-                virtual_timer: parameters.virtual_timer,
-                physical_timer: parameters.physical_timer,
-                placements: &parts.placements(),
-            },
-        )?;
-        crew.begin(PowerTable::cold(cpus.len(), entry));
-        let common = Arc::new(Common {
-            crew,
-            bus: parts.bus()?,
-            timer: Mutex::new(VcpuTimer { offset: hv::host_counter() }),
-            unknown: Mutex::new(BTreeMap::new()),
-        });
-        let mut machine = Self {
-            common,
-            threads: Vec::new(),
-            parts,
-            gic,
-            vm,
-            memory,
-            layout,
-            parameters,
-            cpus,
-            boot,
-            on_reset: config.on_reset,
-            paused: Mutex::new(Some(hv::host_counter())),
-        };
-        for index in 0..machine.cpus.len() {
-            // On failure the machine is dropped, which ends the threads that exist.
-            let thread = vcpu::spawn(index, &machine.vm, &machine.common)?;
-            machine.threads.push(thread);
-        }
-        Ok(machine)
-    }
-
     /// Lets the guest run, for the first time or again after a pause. The time of the pause has not
     /// passed for the guest's counter.
     ///
     /// # Errors
     /// [`Error::Ended`].
     pub fn run(&self) -> Result<(), Error> {
-        let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(since) = *paused {
+        let mut rest = self.rest();
+        match std::mem::replace(&mut rest.devices, Devices::Active) {
+            Devices::Active => {}
+            Devices::Quiet => self.parts.resume(false),
+            Devices::Restored => self.parts.resume(true),
+        }
+        if let Some(since) = rest.since {
             let gone = hv::host_counter().wrapping_sub(since);
-            let timer = {
-                let mut timer = self.common.timer.lock().unwrap_or_else(PoisonError::into_inner);
-                timer.offset = timer.offset.wrapping_add(gone);
-                *timer
-            };
+            let timer = VcpuTimer { offset: self.common.timer().offset.wrapping_add(gone) };
+            self.common.set_timer(timer);
             for result in self.crew().each(move |_, vcpu| vcpu.set_timer(timer)) {
                 result.unwrap_or(Ok(()))?;
             }
         }
         self.crew().run().map_err(Error::Ended)?;
-        *paused = None;
+        rest.since = None;
         Ok(())
     }
 
     /// Takes every vCPU out of the guest and waits for them. Devices go on with what they have
     /// begun.
     pub fn pause(&self) {
-        let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rest = self.rest();
         self.crew().hold();
-        paused.get_or_insert_with(hv::host_counter);
+        rest.since.get_or_insert_with(hv::host_counter);
     }
 
     /// Waits until the machine has ended, and carries out the resets that the guest asks for
@@ -168,7 +126,7 @@ impl Machine {
                     self.crew().hold();
                     return outcome;
                 }
-                End::Reset if self.on_reset == OnReset::End => {
+                End::Reset if self.config.on_reset == OnReset::End => {
                     self.crew().end(End::For(Outcome::Reset));
                 }
                 End::Reset => {
@@ -183,27 +141,29 @@ impl Machine {
     /// Starts the guest afresh: devices and interrupt controller in their reset state, memory zero,
     /// kernel loaded again.
     fn reset(&self) -> Result<(), Error> {
-        let paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = self.rest();
         self.crew().hold();
         self.parts.reset();
         self.gic.reset()?;
         let ram = &self.layout.ram;
         self.vm.discard(ram.start, ram.end - ram.start)?;
-        let entry = self.boot.load(
-            &self.memory,
-            &self.layout,
-            &Description {
-                cpus: &self.cpus,
-                virtual_timer: self.parameters.virtual_timer,
-                physical_timer: self.parameters.physical_timer,
-                placements: &self.parts.placements(),
-            },
-        )?;
+        let entry = self.load()?;
         self.crew().begin(PowerTable::cold(self.cpus.len(), entry));
-        if paused.is_none() {
+        if rest.since.is_none() {
             self.crew().run().map_err(Error::Ended)?;
         }
         Ok(())
+    }
+
+    /// Loads kernel, initramfs and FDT.
+    pub(crate) fn load(&self) -> Result<Entry, Error> {
+        let description = Description {
+            cpus: &self.cpus,
+            virtual_timer: self.parameters.virtual_timer,
+            physical_timer: self.parameters.physical_timer,
+            placements: &self.parts.placements(),
+        };
+        self.boot.load(&self.memory, &self.layout, &description)
     }
 
     /// Presses the power button; a guest that listens switches itself off.
@@ -267,8 +227,27 @@ impl Machine {
             .collect()
     }
 
-    fn crew(&self) -> &Crew {
+    /// The host's side of the vsock device, if there is one.
+    pub fn vsock(&self) -> Option<VsockHost> {
+        self.parts.vsock()
+    }
+
+    /// The host's side of the balloon.
+    pub fn balloon(&self) -> BalloonHost {
+        self.parts.balloon()
+    }
+
+    /// What the machine was asked to be.
+    pub fn config(&self) -> &MachineConfig {
+        &self.config
+    }
+
+    pub(crate) fn crew(&self) -> &Crew {
         &self.common.crew
+    }
+
+    pub(crate) fn rest(&self) -> MutexGuard<'_, Rest> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -282,32 +261,4 @@ impl Drop for Machine {
         // Fields drop in order: the bus with `common`, the workers with `parts`, then GIC and VM, and
         // RAM with whoever holds it last.
     }
-}
-
-fn frames(parameters: &GicParameters) -> GicFrames {
-    let GicParameters {
-        distributor_size,
-        distributor_alignment,
-        redistributor_region_size,
-        redistributor_alignment,
-        msi,
-        ..
-    } = *parameters;
-    GicFrames {
-        distributor: Frame { size: distributor_size, alignment: distributor_alignment },
-        redistributors: Frame {
-            size: redistributor_region_size,
-            alignment: redistributor_alignment,
-        },
-        msi: Frame { size: msi.size, alignment: msi.alignment },
-    }
-}
-
-/// RAM and the page of the generation ID, in one mapping.
-fn map_memory(vm: &Vm, layout: &Layout) -> Result<Memory, Error> {
-    let range = layout.memory();
-    let region = hv::anonymous_region(GuestAddress(range.start), range.end - range.start)?;
-    vm.map(&region, Permissions::ReadWriteExecute)?;
-    let memory = GuestMemoryMmap::from_regions(vec![region]).expect("one region does not overlap");
-    Ok(Arc::new(memory))
 }

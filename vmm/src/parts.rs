@@ -6,17 +6,19 @@ use std::sync::Arc;
 
 use arch_aarch64::layout::Layout;
 use devices::{
-    Bus, DeviceKind, DeviceManager, IrqSink, Pl011, Pl011State, Pl031, Pl031State, Pl061,
+    Bus, DeviceKind, DeviceManager, IrqLine, IrqSink, Pl011, Pl011State, Pl031, Pl031State, Pl061,
     Pl061State, Placement, Trigger,
 };
-use hv::{Gic, GicParameters};
+use hv::{Gic, GicParameters, Vm};
 use serde::{Deserialize, Serialize};
 use virtio::{
-    Blk, Disk, MMIO_LEN, Memory, MmioTransport, Part, Rng, VirtioDevice, VirtioState, Worker,
+    Balloon, BalloonHost, Blk, Console, Disk, MMIO_LEN, Memory, MmioTransport, Part, ReturnMemory,
+    Rng, VirtioDevice, VirtioState, Vsock, VsockHost, VsockSocket, Worker,
 };
+use vm_memory::GuestAddress;
 
 use crate::Error;
-use crate::config::{DiskConfig, DiskSource, Durability, MachineConfig, PartConfig};
+use crate::config::{DiskConfig, DiskSource, Durability, MachineConfig, PartConfig, VsockConfig};
 use crate::crew::Crew;
 use crate::machine::Resources;
 use crate::platform::{Desk, Platform, WatchedClock};
@@ -60,6 +62,8 @@ pub(crate) struct Backends {
     disks: Vec<(String, Disk)>,
     /// Request queues of each disk.
     disk_queues: u16,
+    vsock: Option<Vsock>,
+    console: Option<Console>,
 }
 
 impl Backends {
@@ -90,7 +94,16 @@ impl Backends {
             disks.push((format!("disk-{name}"), disk));
         }
         let disk_queues = config.vcpus.min(MOST_QUEUES) as u16;
-        Ok(Self { serial: resources.serial, disks, disk_queues })
+        let vsock = match &config.vsock {
+            None => None,
+            Some(VsockConfig { cid, socket }) => {
+                let socket = socket.as_deref().map(VsockSocket::bind).transpose()?;
+                Some(Vsock::new(*cid, socket))
+            }
+        };
+        let Resources { serial, console } = resources;
+        let console = if console.is_empty() { None } else { Some(Console::new(console)?) };
+        Ok(Self { serial, disks, disk_queues, vsock, console })
     }
 }
 
@@ -99,8 +112,24 @@ pub(crate) struct Site<'a> {
     pub(crate) layout: &'a Layout,
     pub(crate) parameters: &'a GicParameters,
     pub(crate) gic: &'a Gic,
+    pub(crate) vm: &'a Vm,
     pub(crate) memory: &'a Memory,
     pub(crate) crew: &'a Arc<Crew>,
+}
+
+/// Memory that the balloon gives back.
+struct Returned(Vm);
+
+impl ReturnMemory for Returned {
+    fn granule(&self) -> u64 {
+        hv::GRANULE
+    }
+
+    fn give_back(&mut self, address: GuestAddress, len: u64) {
+        if let Err(error) = self.0.discard(address.0, len) {
+            tracing::warn!(%error, "ballooned memory could not be returned to the host");
+        }
+    }
 }
 
 pub(crate) struct Parts {
@@ -108,8 +137,11 @@ pub(crate) struct Parts {
     serial: Arc<Pl011>,
     clock: Arc<Pl031>,
     gpio: Arc<Pl061>,
+    generation: IrqLine,
     desk: Arc<Desk>,
     platform: Platform,
+    vsock: Option<VsockHost>,
+    balloon: BalloonHost,
     /// Dropped before their workers.
     transports: BTreeMap<String, Arc<MmioTransport>>,
     _workers: Vec<Worker>,
@@ -154,7 +186,8 @@ impl Parts {
         backends: Backends,
         state: &PartsState,
     ) -> Result<Self, Error> {
-        let Site { layout, parameters, gic, memory, crew } = *site;
+        let Site { layout, parameters, gic, vm, memory, crew } = *site;
+        let Backends { serial: output, disks, disk_queues, vsock, console } = backends;
         let sink = Arc::new(GicSink(gic.clone()));
         let mut manager = DeviceManager::new(layout.devices.clone(), parameters.spis.clone(), sink);
         let desk = Arc::new(Desk::default());
@@ -176,19 +209,31 @@ impl Parts {
         let gpio = Arc::new(Pl061::new(place.line, &state.gpio)?);
         manager.attach(DeviceKind::Gpio, "gpio0", gpio.clone())?;
 
-        manager.place(DeviceKind::VmGenId, "generation", 0, Trigger::Edge)?;
+        let generation = manager.place(DeviceKind::VmGenId, "generation", 0, Trigger::Edge)?.line;
 
         let events = worker("kiln-events", crew)?;
         let mut adding =
             Adding { manager: &mut manager, memory, state, transports: BTreeMap::new() };
         adding.add("rng0", Box::new(Rng), &events)?;
+        let balloon = Balloon::new(Box::new(Returned(vm.clone())), true);
+        let balloon_host = balloon.host();
+        adding.add("balloon0", Box::new(balloon), &events)?;
+        if let Some(console) = console {
+            adding.add("console0", Box::new(console), &events)?;
+        }
         let mut workers = vec![events];
-        if !backends.disks.is_empty() {
+        if !disks.is_empty() {
             let blk = worker("kiln-blk", crew)?;
-            for (name, disk) in backends.disks {
-                adding.add(&name, Box::new(Blk::new(disk, backends.disk_queues)?), &blk)?;
+            for (name, disk) in disks {
+                adding.add(&name, Box::new(Blk::new(disk, disk_queues)?), &blk)?;
             }
             workers.push(blk);
+        }
+        let vsock_host = vsock.as_ref().map(Vsock::host);
+        if let Some(vsock) = vsock {
+            let worker = worker("kiln-vsock", crew)?;
+            adding.add("vsock0", Box::new(vsock), &worker)?;
+            workers.push(worker);
         }
         let transports = adding.transports;
 
@@ -196,10 +241,22 @@ impl Parts {
             Arc::clone(&desk),
             Arc::clone(&serial),
             Arc::clone(&clock),
-            backends.serial,
+            output,
             Arc::clone(crew),
         )?;
-        Ok(Self { manager, serial, clock, gpio, desk, platform, transports, _workers: workers })
+        Ok(Self {
+            manager,
+            serial,
+            clock,
+            gpio,
+            generation,
+            desk,
+            platform,
+            transports,
+            vsock: vsock_host,
+            balloon: balloon_host,
+            _workers: workers,
+        })
     }
 
     pub(crate) fn bus(&self) -> Result<Bus, Error> {
@@ -218,7 +275,57 @@ impl Parts {
         for transport in self.transports.values() {
             transport.reset();
         }
+        self.redrive();
+    }
+
+    /// Stops the virtio devices at a descriptor boundary. The vCPUs are stopped.
+    pub(crate) fn quiesce(&self) -> Result<(), Error> {
+        for transport in self.transports.values() {
+            transport.quiesce()?;
+        }
+        Ok(())
+    }
+
+    /// Guest-visible state. The devices are quiesced.
+    pub(crate) fn save(&self) -> Result<PartsState, Error> {
+        let mut virtio = BTreeMap::new();
+        for (name, transport) in &self.transports {
+            virtio.insert(name.clone(), transport.save()?);
+        }
+        Ok(PartsState {
+            serial: self.serial.save(),
+            clock: self.clock.save(),
+            gpio: self.gpio.save(),
+            virtio,
+        })
+    }
+
+    /// Lets the virtio devices go on, and kicks every queue: from where they were quiesced, or, with
+    /// `restored`, from the state of another machine.
+    pub(crate) fn resume(&self, restored: bool) {
+        for transport in self.transports.values() {
+            transport.resume(restored);
+        }
+        // Output that was not yet written when the state was taken.
+        self.desk.wake();
+    }
+
+    /// Drives every level line again, after the interrupt controller's state has changed.
+    pub(crate) fn redrive(&self) {
         self.manager.redrive();
+    }
+
+    /// Tells the guest that it has a new generation ID.
+    pub(crate) fn renewed(&self) {
+        self.generation.pulse();
+    }
+
+    pub(crate) fn vsock(&self) -> Option<VsockHost> {
+        self.vsock.clone()
+    }
+
+    pub(crate) fn balloon(&self) -> BalloonHost {
+        self.balloon.clone()
     }
 
     pub(crate) fn power_button(&self, pressed: bool) {

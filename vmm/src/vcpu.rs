@@ -30,6 +30,10 @@ impl Common {
         *self.timer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn set_timer(&self, timer: VcpuTimer) {
+        *self.timer.lock().unwrap_or_else(PoisonError::into_inner) = timer;
+    }
+
     fn unknown_register(&self, register: SysReg, access: &str) {
         let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
         // Encodings are 16 bits, so this is bounded.

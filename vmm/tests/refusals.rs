@@ -9,7 +9,7 @@ use vmm::{DiskConfig, DiskSource, Durability, Machine, MachineConfig, Resources}
 
 /// What is said of a machine that cannot be.
 fn refusal(config: &MachineConfig) -> String {
-    let error = match Machine::new(config, Resources { serial: Box::new(std::io::sink()) }) {
+    let error = match Machine::new(config, Resources::serial(std::io::sink())) {
         Ok(_) => panic!("the machine was built: {config:?}"),
         Err(error) => error.to_string(),
     };
@@ -77,7 +77,7 @@ fn each_mistake_has_its_sentence() {
         assert!(sentence.contains("locked"), "{sentence}");
 
         // After all these refusals the process can still have its machine.
-        let good = Machine::new(&good(), Resources { serial: Box::new(std::io::sink()) });
+        let good = Machine::new(&good(), Resources::serial(std::io::sink()));
         drop(good.unwrap());
         assert_eq!(machine_threads(), Vec::<String>::new());
     });
@@ -86,8 +86,8 @@ fn each_mistake_has_its_sentence() {
 #[test]
 fn a_second_machine_is_refused() {
     in_its_own_process("a_second_machine_is_refused", || {
-        let first = Machine::new(&good(), Resources { serial: Box::new(std::io::sink()) }).unwrap();
-        let error = Machine::new(&good(), Resources { serial: Box::new(std::io::sink()) })
+        let first = Machine::new(&good(), Resources::serial(std::io::sink())).unwrap();
+        let error = Machine::new(&good(), Resources::serial(std::io::sink()))
             .err()
             .expect("a second machine in one process");
         assert!(error.to_string().contains("already has a virtual machine"), "{error}");

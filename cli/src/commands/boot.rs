@@ -94,7 +94,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     let began = Instant::now();
     let first_output = Arc::new(OnceLock::new());
     let serial = Console { first_output: Arc::clone(&first_output) };
-    let machine = Machine::new(&args.config(), Resources { serial: Box::new(serial) })?;
+    let machine = Machine::new(&args.config(), Resources::serial(serial))?;
     let built = Instant::now();
     let raw = RawMode::enter().context("the terminal cannot be put into raw mode")?;
     let outcome = attend(&machine)?;

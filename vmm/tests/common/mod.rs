@@ -174,7 +174,7 @@ pub(crate) fn config(test: &str, vcpus: u32) -> MachineConfig {
 /// Builds it, with its serial output going to the console.
 pub(crate) fn machine(config: &MachineConfig) -> (Machine, Console) {
     let console = Console::default();
-    let machine = Machine::new(config, Resources { serial: Box::new(console.clone()) })
+    let machine = Machine::new(config, Resources::serial(console.clone()))
         .unwrap_or_else(|error| panic!("{error}"));
     (machine, console)
 }

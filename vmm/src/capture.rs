@@ -1,0 +1,169 @@
+//! The complete state of a machine but its memory: taking it, and what it promises.
+
+use std::io;
+
+use arch_aarch64::mpidr::Mpidr;
+use hv::VcpuState;
+use serde::{Deserialize, Serialize};
+use snapshot::{Fingerprint, Invalid, MemorySource, Saved};
+use vm_memory::{Address, Bytes, GuestAddress};
+
+use crate::Error;
+use crate::config::MachineConfig;
+use crate::machine::{Devices, Machine};
+use crate::parts::PartsState;
+use crate::power::Power;
+
+/// Everything a machine is, except the contents of its memory and disks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineState {
+    /// What it was asked to be.
+    pub config: MachineConfig,
+    /// Its devices.
+    pub parts: PartsState,
+    /// Which vCPUs are on.
+    pub power: Vec<Power>,
+    /// Its vCPUs, by index.
+    pub vcpus: Vec<VcpuState>,
+    /// Its interrupt controller, in the framework's own bytes.
+    #[serde(with = "bytes")]
+    pub gic: Vec<u8>,
+    /// `CNTVCT_EL0` when it stood still.
+    pub counter: u64,
+}
+
+impl Saved for MachineState {
+    const KIND: &'static str = "machine";
+    const VERSION: u32 = 1;
+
+    fn validate(&self) -> Result<(), Invalid> {
+        let invalid = |what| Err(Invalid { kind: Self::KIND, what });
+        let vcpus = self.config.vcpus as usize;
+        if self.vcpus.len() != vcpus || self.power.len() != vcpus {
+            return invalid(format!(
+                "{vcpus} vCPUs with {} register states and {} power states",
+                self.vcpus.len(),
+                self.power.len()
+            ));
+        }
+        for (index, vcpu) in self.vcpus.iter().enumerate() {
+            if vcpu.mpidr != Mpidr::of_index(index as u32).affinity() {
+                return invalid(format!("vCPU {index} has affinity {:#x}", vcpu.mpidr));
+            }
+        }
+        let PartsState { serial, clock, gpio, virtio } = &self.parts;
+        serial.validate()?;
+        clock.validate()?;
+        gpio.validate()?;
+        virtio.values().try_for_each(Saved::validate)
+    }
+}
+
+impl Machine {
+    /// Takes the state of a paused machine. The devices are stopped at a descriptor boundary and
+    /// memory does not change from here until [`run`](Self::run), so it can be copied meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Running`] if the machine is not paused, [`Error::Ended`] if a thread of it has ended.
+    pub fn capture(&self) -> Result<MachineState, Error> {
+        let mut rest = self.rest();
+        let since = rest.since.ok_or(Error::Running)?;
+        if let Some(outcome) = self.crew().ended() {
+            return Err(Error::Ended(outcome));
+        }
+        if rest.devices == Devices::Active {
+            self.parts.quiesce()?;
+            rest.devices = Devices::Quiet;
+        }
+        let parts = self.parts.save()?;
+        // The guest's counter stands still in a pause, see `run`.
+        let counter = since.wrapping_sub(self.common.timer().offset);
+        let mut vcpus = Vec::new();
+        for saved in self.crew().each(|_, vcpu| vcpu.save()) {
+            let saved = saved.ok_or(Error::ThreadGone)?;
+            vcpus.push(VcpuState { counter, ..saved? });
+        }
+        Ok(MachineState {
+            config: self.config.clone(),
+            parts,
+            power: self.crew().power(),
+            vcpus,
+            gic: self.gic.save()?,
+            counter,
+        })
+    }
+}
+
+/// Guest memory in the order of a [`MemoryFile`](crate::MemoryFile), to be copied while the machine is
+/// captured.
+pub struct MachineMemory<'a> {
+    machine: &'a Machine,
+}
+
+impl Machine {
+    /// The memory that belongs to a [`capture`](Self::capture).
+    pub fn captured_memory(&self) -> MachineMemory<'_> {
+        MachineMemory { machine: self }
+    }
+}
+
+impl MemorySource for MachineMemory<'_> {
+    fn len(&self) -> u64 {
+        let range = self.machine.layout.memory();
+        range.end - range.start
+    }
+
+    fn read_at(&mut self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        let address = GuestAddress(self.machine.layout.ram.start).unchecked_add(offset);
+        self.machine.memory.read_slice(into, address).map_err(io::Error::other)
+    }
+}
+
+/// What decides whether a state fits this host: the identification registers its vCPUs show.
+pub fn fingerprint() -> Result<Fingerprint, Error> {
+    let features = hv::Features::query()?;
+    Ok(features.0.into_iter().fold(Fingerprint::default(), |fingerprint, (register, value)| {
+        fingerprint.with(register.to_string(), value)
+    }))
+}
+
+/// Bytes as bytes, rather than as a sequence of numbers.
+mod bytes {
+    use serde::de::{Deserializer, SeqAccess, Visitor};
+    use serde::ser::Serializer;
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        struct Bytes;
+
+        impl<'de> Visitor<'de> for Bytes {
+            type Value = Vec<u8>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+
+            fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
+                Ok(bytes)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Vec<u8>, A::Error> {
+                // Grows with what is there, whatever length is announced.
+                let mut bytes = Vec::new();
+                while let Some(byte) = from.next_element()? {
+                    bytes.push(byte);
+                }
+                Ok(bytes)
+            }
+        }
+
+        from.deserialize_byte_buf(Bytes)
+    }
+}

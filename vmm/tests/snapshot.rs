@@ -1,0 +1,174 @@
+//! Machines that stop in one place and go on in another.
+
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{Console, config, in_its_own_process, machine, machine_threads};
+use snapshot::{HEADER_LEN, Snapshot, Writer};
+use vmm::{Error, Machine, MachineState, MemoryFile, Outcome, Resources, fingerprint};
+
+/// Writes a paused machine to disk.
+fn save(machine: &Machine, path: &Path) {
+    let state = machine.capture().unwrap();
+    let mut writer = Writer::create(path, &fingerprint().unwrap()).unwrap();
+    writer.put("machine", &state).unwrap();
+    writer.memory(&mut machine.captured_memory()).unwrap();
+    writer.commit().unwrap();
+}
+
+/// A machine from disk.
+fn load(path: &Path) -> (Machine, Console) {
+    let snapshot = Snapshot::open(path).unwrap();
+    snapshot.fits(&fingerprint().unwrap()).unwrap();
+    let state: MachineState = snapshot.get("machine").unwrap();
+    let file = Arc::new(snapshot.memory_file().try_clone().unwrap());
+    let memory = MemoryFile { file, offset: HEADER_LEN };
+    let console = Console::default();
+    let machine = Machine::restore(&state, &memory, Resources::serial(console.clone()))
+        .unwrap_or_else(|error| panic!("{error}"));
+    (machine, console)
+}
+
+fn ticks(console: &Console) -> Vec<u128> {
+    // The line at the moment of the capture is in two halves.
+    console.values("tick").iter().filter_map(|tick| tick.parse().ok()).collect()
+}
+
+/// A guest that counts its own milliseconds, on `vcpus`, goes on where it stood, twice.
+fn goes_on(vcpus: u32) {
+    let away = Duration::from_secs(2);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("snapshot");
+    let (first, console) = machine(&config("tick", vcpus));
+    first.run().unwrap();
+    console.wait_for("kiln: tick", 5);
+    first.pause();
+    save(&first, &path);
+    // The captured machine itself can go on.
+    let before = ticks(&console);
+    first.run().unwrap();
+    console.wait_for("kiln: tick", before.len() + 3);
+    first.stop();
+    assert_eq!(first.wait(), Outcome::Stopped);
+    drop(first);
+    assert_eq!(machine_threads(), Vec::<String>::new());
+    std::thread::sleep(away);
+
+    for _ in 0..2 {
+        let (second, console) = load(&path);
+        second.run().unwrap();
+        console.wait_for("kiln: tick", 6);
+        second.stop();
+        assert_eq!(second.wait(), Outcome::Stopped, "{}", console.text());
+        drop(second);
+        let after = ticks(&console);
+        assert!(!console.text().contains("init"), "it booted again:\n{}", console.text());
+        let all: Vec<_> = before.iter().chain(&after).collect();
+        for pair in all.windows(2) {
+            assert!(pair[0] < pair[1], "time went back: {all:?}");
+            assert!(pair[1] - pair[0] < away.as_millis(), "time jumped: {all:?}");
+        }
+    }
+}
+
+#[test]
+fn one_vcpu_goes_on() {
+    in_its_own_process("one_vcpu_goes_on", || goes_on(1));
+}
+
+#[test]
+fn four_vcpus_go_on() {
+    in_its_own_process("four_vcpus_go_on", || goes_on(4));
+}
+
+#[test]
+fn a_restored_guest_sees_its_devices() {
+    in_its_own_process("a_restored_guest_sees_its_devices", || {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("snapshot");
+        let (first, console) = machine(&config("button", 2));
+        first.run().unwrap();
+        console.wait_for("waiting for the power button", 1);
+        first.pause();
+        save(&first, &path);
+        drop(first);
+
+        let (second, console) = load(&path);
+        second.run().unwrap();
+        assert_eq!(second.shut_down(Duration::from_secs(60)), Outcome::PoweredOff);
+        drop(second);
+        assert!(console.text().contains("kiln: power button"), "{}", console.text());
+        // Parked vCPUs and one that is on are kept apart: both were on here.
+        let state: MachineState = Snapshot::open(&path).unwrap().get("machine").unwrap();
+        assert_eq!(state.power, [vmm::Power::On; 2]);
+    });
+}
+
+#[test]
+fn a_machine_that_has_not_begun_can_be_captured() {
+    in_its_own_process("a_machine_that_has_not_begun_can_be_captured", || {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("snapshot");
+        let (first, _console) = machine(&config("roam", 4));
+        save(&first, &path);
+        drop(first);
+        let (second, console) = load(&path);
+        second.run().unwrap();
+        assert_eq!(second.wait(), Outcome::PoweredOff);
+        drop(second);
+        assert_eq!(console.values("visited"), ["4"], "{}", console.text());
+    });
+}
+
+#[test]
+fn a_running_machine_cannot_be_captured() {
+    in_its_own_process("a_running_machine_cannot_be_captured", || {
+        let (machine, _console) = machine(&config("idle", 1));
+        machine.run().unwrap();
+        assert!(matches!(machine.capture(), Err(Error::Running)));
+        machine.stop();
+        machine.wait();
+    });
+}
+
+#[test]
+fn a_state_that_contradicts_itself_is_refused() {
+    in_its_own_process("a_state_that_contradicts_itself_is_refused", || {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("snapshot");
+        let (first, _console) = machine(&config("idle", 2));
+        save(&first, &path);
+        drop(first);
+        let snapshot = Snapshot::open(&path).unwrap();
+        let good: MachineState = snapshot.get("machine").unwrap();
+        let file = Arc::new(snapshot.memory_file().try_clone().unwrap());
+        let refused = |state: &MachineState| {
+            let memory = MemoryFile { file: Arc::clone(&file), offset: HEADER_LEN };
+            let error = Machine::restore(state, &memory, Resources::serial(std::io::sink()))
+                .err()
+                .unwrap_or_else(|| panic!("restored {state:?}"));
+            assert_eq!(machine_threads(), Vec::<String>::new(), "{error}");
+        };
+        let mut state = good.clone();
+        state.vcpus.pop();
+        refused(&state);
+        let mut state = good.clone();
+        state.vcpus.swap(0, 1);
+        refused(&state);
+        let mut state = good.clone();
+        state.vcpus[1].system.insert(0xffff, 0);
+        refused(&state);
+        let mut state = good.clone();
+        state.gic.truncate(10);
+        refused(&state);
+        let mut state = good.clone();
+        state.config.memory *= 2;
+        refused(&state);
+        let mut state = good.clone();
+        state.config.vcpus = 3;
+        refused(&state);
+    });
+}
