@@ -4,13 +4,18 @@
 //! that it works the same for both. Slow products are cached under the user's cache directory,
 //! keyed by what they were made from.
 
+mod bench;
+mod busybox;
 mod cache;
 mod cpio;
+mod demo;
+mod fuzz;
 mod guest_agent;
 mod kernel;
 mod macos;
 mod run;
 mod setup;
+mod soak;
 mod suite;
 
 use std::path::PathBuf;
@@ -44,6 +49,27 @@ enum Command {
     GuestAgent,
     /// Run every check and test
     Test,
+    /// Run a container in its own machine, with all the set-up that takes
+    Demo {
+        /// An image; default: a busybox made from Debian's package
+        image: Option<String>,
+    },
+    /// Compare with a peer
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// Run the tests at the counts that take hours
+    Soak {
+        /// Only tests whose name contains one of these
+        filters: Vec<String>,
+    },
+    /// Run every fuzz target
+    Fuzz {
+        /// Seconds for each target
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Only targets whose name contains this
+        filter: Option<String>,
+    },
     /// Typecheck the framework's side of `hv-sys` and `hv` for macOS
     CheckMacos,
 }
@@ -66,6 +92,10 @@ fn perform() -> Result<()> {
         }
         Command::GuestAgent => guest_agent::build().map(drop),
         Command::Test => suite::run_all(),
+        Command::Demo { image } => demo::run_demo(image.as_deref()),
+        Command::Bench(bench) => bench.run(),
+        Command::Soak { filters } => soak::soak(&filters),
+        Command::Fuzz { seconds, filter } => fuzz::fuzz(seconds, filter.as_deref()),
         Command::CheckMacos => macos::check(),
     }
 }

@@ -15,8 +15,6 @@ pub(crate) enum Purpose {
     Rust,
     /// Peers and tools of the tests and benchmarks.
     Test,
-    /// The image of the demo.
-    Demo,
 }
 
 impl Purpose {
@@ -52,14 +50,13 @@ impl Purpose {
                 "skopeo",
                 "umoci",
             ],
-            Purpose::Demo => &["busybox-static:arm64"],
         }
     }
 }
 
 /// `cargo xtask setup`.
 pub(crate) fn everything() -> Result<()> {
-    ensure(&[Purpose::Kernel, Purpose::Rust, Purpose::Test, Purpose::Demo])?;
+    ensure(&[Purpose::Kernel, Purpose::Rust, Purpose::Test])?;
     println!("everything that kiln needs is installed");
     Ok(())
 }
@@ -84,8 +81,7 @@ pub(crate) fn ensure(purposes: &[Purpose]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let foreign = missing.iter().any(|package| package.ends_with(":arm64"))
-        && !foreign_architectures()?.lines().any(|architecture| architecture == "arm64");
+    let foreign = missing.iter().any(|package| package.ends_with(":arm64")) && !knows_arm64()?;
     if !rustix::process::geteuid().is_root() {
         let architecture = if foreign { "sudo dpkg --add-architecture arm64; " } else { "" };
         bail!(
@@ -121,8 +117,23 @@ fn is_installed(package: &str) -> bool {
         })
 }
 
-fn foreign_architectures() -> Result<String> {
-    output(Command::new("dpkg").arg("--print-foreign-architectures"))
+/// Whether apt knows arm64 packages: it is told so, or this is an arm64 machine.
+fn knows_arm64() -> Result<bool> {
+    let foreign = output(Command::new("dpkg").arg("--print-foreign-architectures"))?;
+    let native = output(Command::new("dpkg").arg("--print-architecture"))?;
+    Ok(foreign.lines().chain(native.lines()).any(|architecture| architecture == "arm64"))
+}
+
+/// Sees to it that arm64 packages can be downloaded.
+pub(crate) fn ensure_arm64_packages() -> Result<()> {
+    if knows_arm64()? {
+        return Ok(());
+    }
+    if !rustix::process::geteuid().is_root() {
+        bail!("run: sudo dpkg --add-architecture arm64; sudo apt-get update");
+    }
+    run(Command::new("dpkg").args(["--add-architecture", "arm64"]))?;
+    apt(&["update", "-qq"])
 }
 
 fn on_macos() -> Result<()> {

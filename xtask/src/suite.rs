@@ -7,7 +7,7 @@ use crate::setup::{self, Purpose};
 use crate::{guest_agent, kernel, macos};
 
 pub(crate) fn run_all() -> Result<()> {
-    setup::ensure(&[Purpose::Kernel, Purpose::Rust, Purpose::Test, Purpose::Demo])?;
+    setup::ensure(&[Purpose::Kernel, Purpose::Rust, Purpose::Test])?;
     announce("formatting");
     run(cargo().args(["fmt", "--all", "--check"]))?;
     announce("lints");

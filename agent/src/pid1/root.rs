@@ -88,6 +88,10 @@ pub(crate) fn mount_new(
     fs::create_dir_all(target).explain(format_args!("make {target}"))?;
     let mount = || -> Result<(), Errno> {
         let context = fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC)?;
+        // What /proc/mounts shows as the device.
+        if !options.iter().any(|(name, _)| *name == "source") {
+            fsconfig_set_string(context.as_fd(), "source", fstype)?;
+        }
         for (name, value) in options {
             fsconfig_set_string(context.as_fd(), *name, value.as_str())?;
         }
