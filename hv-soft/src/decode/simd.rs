@@ -26,7 +26,7 @@ pub enum SimdOp {
     Addlp, Adalp, Addlv, Pmull8, Pmull64, Dot,
     // Lanes moved, pairs and reductions.
     DupElement, DupGeneral, InsGeneral, InsElement, Umov, Smov, Ext, Tbl,
-    Zip1, Zip2, Uzp1, Uzp2, Trn1, Trn2, Rev,
+    Zip1, Zip2, Uzp1, Uzp2, Trn1, Trn2, Rev16, Rev32, Rev64,
     Addp, Maxp, Minp, AddpScalar, Addv, Maxv, Minv,
     // Floating-point arithmetic.
     Fadd, Fsub, Fmul, Fdiv, Fabd, Fnmul, Fmulx, Fmax, Fmin, Fmaxnm, Fminnm, Frecps, Frsqrts,

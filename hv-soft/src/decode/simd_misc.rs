@@ -49,16 +49,13 @@ static MISC: &[Pattern] = rows! {
     "uadalp" 1 0b00110 Adalp BHS;
 };
 
-/// Lanes reversed within containers of `bits` bits.
-fn rev(word: u32, bits: u64, allowed: u32) -> Option<Insn> {
-    Some(Insn { imm: bits, ..vector(word, Rev, allowed)? })
-}
-
-static REV: &[Pattern] = &[
-    Pattern::new("rev64", "0q001110 zz100000 000010nn nnnddddd", |w| rev(w, 64, BHS)),
-    Pattern::new("rev32_vec", "0q101110 zz100000 000010nn nnnddddd", |w| rev(w, 32, BH)),
-    Pattern::new("rev16_vec", "0q001110 zz100000 000110nn nnnddddd", |w| rev(w, 16, B)),
-];
+/// Lanes reversed within containers.
+static REV: &[Pattern] = rows! {
+    0xbf3f_fc00, 0x0e20_0800, 12, vector;
+    "rev64" 0 0b00000 Rev64 BHS;
+    "rev16_vec" 0 0b00001 Rev16 B;
+    "rev32_vec" 1 0b00000 Rev32 BH;
+};
 
 fn bytes(word: u32, op: SimdOp) -> Option<Insn> {
     Some(with_registers(word, op, vector_width(word), 0))

@@ -25,7 +25,7 @@ mod unpack;
 pub(crate) use arith::{abs_diff, add, div, mul, mulx, sqrt, sub};
 pub(crate) use compare::{compare, eq, ge, gt, max, max_num, min, min_num, ordering_nzcv};
 pub(crate) use convert::{Integer, convert, from_fixed, round_to_int, to_fixed};
-pub(crate) use env::{Env, FPCR_FZ, FPCR_RMODE, IXC, QC, Rounding};
+pub(crate) use env::{Env, IXC, QC, Rounding};
 pub(crate) use estimate::{
     recip_estimate, recip_estimate_u32, recip_exponent, rsqrt_estimate, rsqrt_estimate_u32,
 };

@@ -1,6 +1,6 @@
 //! Arithmetic: sums, products, quotients, roots, extrema, estimates; sign changes.
 
-use super::{compute, compute_soft, lanes, operand_m};
+use super::{compute, compute_soft, exact_usable, lanes, operand_m, rounded_usable};
 use crate::cpu::Cpu;
 use crate::decode::simd::aux;
 use crate::exec::simd::lanes::{set_v, v, width_mask};
@@ -11,14 +11,15 @@ use crate::softfloat::{Double, Env, Format, Single};
 
 /// Operations on Vn and Vm with a short cut.
 macro_rules! binary {
-    ($($(#[$doc:meta])* $name:ident = $op:ident;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident = $op:ident, $usable:ident;)*) => {$(
         $(#[$doc])*
         pub(in crate::exec) fn $name<T: HostFloat, const N: usize>(
             cpu: &mut Cpu,
             i: &Insn,
         ) -> Flow {
-            let operands = [lanes::<T, N>(v(cpu, i.rn)), operand_m(cpu, i)];
-            compute(cpu, i, operands, |[n, m]| op::$op(n, m), |[n, m], env| {
+            let operands = [lanes::<T, N>(cpu, i.rn), lanes(cpu, i.rm)];
+            let usable = $usable(cpu);
+            compute(cpu, i, operands, usable, op::$op, |[n, m], env| {
                 soft::$op::<T::Soft>(n, m, env)
             })
         }
@@ -27,35 +28,64 @@ macro_rules! binary {
 
 binary! {
     /// FADD.
-    fadd = add;
+    fadd = add, rounded_usable;
     /// FSUB.
-    fsub = sub;
-    /// FMUL.
-    fmul = mul;
+    fsub = sub, rounded_usable;
     /// FDIV.
-    fdiv = div;
+    fdiv = div, rounded_usable;
     /// FABD.
-    fabd = abs_diff;
+    fabd = abs_diff, rounded_usable;
+    /// FMAX.
+    fmax = max, exact_usable;
+    /// FMIN.
+    fmin = min, exact_usable;
+}
+
+/// FMAXNM: as FMAX for numbers.
+pub(in crate::exec) fn fmaxnm<T: HostFloat, const N: usize>(cpu: &mut Cpu, i: &Insn) -> Flow {
+    let operands = [lanes::<T, N>(cpu, i.rn), lanes(cpu, i.rm)];
+    let usable = exact_usable(cpu);
+    compute(cpu, i, operands, usable, op::max, |[n, m], env| soft::max_num::<T::Soft>(n, m, env))
+}
+
+/// FMINNM: as FMIN for numbers.
+pub(in crate::exec) fn fminnm<T: HostFloat, const N: usize>(cpu: &mut Cpu, i: &Insn) -> Flow {
+    let operands = [lanes::<T, N>(cpu, i.rn), lanes(cpu, i.rm)];
+    let usable = exact_usable(cpu);
+    compute(cpu, i, operands, usable, op::min, |[n, m], env| soft::min_num::<T::Soft>(n, m, env))
+}
+
+/// FMUL.
+pub(in crate::exec) fn fmul<T: HostFloat, const N: usize, const ELEMENT: bool>(
+    cpu: &mut Cpu,
+    i: &Insn,
+) -> Flow {
+    let operands = [lanes::<T, N>(cpu, i.rn), operand_m::<T, N, ELEMENT>(cpu, i)];
+    let usable = rounded_usable(cpu);
+    compute(cpu, i, operands, usable, op::mul, |[n, m], env| soft::mul::<T::Soft>(n, m, env))
+}
+
+/// FMULX.
+pub(in crate::exec) fn fmulx<T: HostFloat, const N: usize, const ELEMENT: bool>(
+    cpu: &mut Cpu,
+    i: &Insn,
+) -> Flow {
+    let operands = [lanes::<T, N>(cpu, i.rn), operand_m::<T, N, ELEMENT>(cpu, i)];
+    let usable = rounded_usable(cpu);
+    compute(cpu, i, operands, usable, op::mul, |[n, m], env| soft::mulx::<T::Soft>(n, m, env))
 }
 
 /// FNMUL.
 pub(in crate::exec) fn fnmul<T: HostFloat, const N: usize>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    let operands = [lanes::<T, N>(v(cpu, i.rn)), lanes(v(cpu, i.rm))];
-    compute(
-        cpu,
-        i,
-        operands,
-        |[n, m]| {
-            let (r, settled) = op::mul(n, m);
-            (negate(r), settled)
-        },
-        |[n, m], env| soft::mul::<T::Soft>(n, m, env) ^ T::Soft::SIGN,
-    )
-}
-
-#[inline(always)]
-fn negate<T: HostFloat>(x: T) -> T {
-    T::from_bits(x.bits() ^ T::Soft::SIGN)
+    let operands = [lanes::<T, N>(cpu, i.rn), lanes(cpu, i.rm)];
+    let fast = |operands| {
+        let (r, settled) = op::mul(operands);
+        (r.map(T::neg), settled)
+    };
+    let usable = rounded_usable(cpu);
+    compute(cpu, i, operands, usable, fast, |[n, m], env| {
+        soft::mul::<T::Soft>(n, m, env) ^ T::Soft::SIGN
+    })
 }
 
 /// Operations on Vn and Vm without a short cut.
@@ -66,23 +96,13 @@ macro_rules! binary_soft {
             cpu: &mut Cpu,
             i: &Insn,
         ) -> Flow {
-            let operands = [lanes::<T, N>(v(cpu, i.rn)), operand_m(cpu, i)];
+            let operands = [lanes::<T, N>(cpu, i.rn), lanes(cpu, i.rm)];
             compute_soft(cpu, i, operands, |[n, m], env| soft::$name::<T::Soft>(n, m, env))
         }
     )*};
 }
 
 binary_soft! {
-    /// FMULX.
-    mulx;
-    /// FMAX.
-    max;
-    /// FMIN.
-    min;
-    /// FMAXNM.
-    max_num;
-    /// FMINNM.
-    min_num;
     /// FRECPS.
     recip_step;
     /// FRSQRTS.
@@ -90,42 +110,43 @@ binary_soft! {
 }
 
 /// FMLA, FMLS: Vd plus Vn (negated by `aux::NEGATE_N`) times Vm.
-pub(in crate::exec) fn fmla<T: HostFloat, const N: usize>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    let d = lanes::<T, N>(v(cpu, i.rd));
-    let m = operand_m(cpu, i);
+pub(in crate::exec) fn fmla<T: HostFloat, const N: usize, const ELEMENT: bool>(
+    cpu: &mut Cpu,
+    i: &Insn,
+) -> Flow {
+    let d = lanes::<T, N>(cpu, i.rd);
+    let m = operand_m::<T, N, ELEMENT>(cpu, i);
     fused(cpu, i, d, m)
 }
 
 /// FMADD, FMSUB, FNMADD, FNMSUB: Va (negated by `aux::NEGATE_A`) plus Vn (negated by
 /// `aux::NEGATE_N`) times Vm.
 pub(in crate::exec) fn fmadd<T: HostFloat, const N: usize>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    let mut a = lanes::<T, N>(v(cpu, i.ra));
+    let mut a = lanes::<T, N>(cpu, i.ra);
     if i.aux & aux::NEGATE_A != 0 {
-        a = a.map(negate);
+        a = a.map(T::neg);
     }
-    let m = lanes(v(cpu, i.rm));
+    let m = lanes(cpu, i.rm);
     fused(cpu, i, a, m)
 }
 
 #[inline(always)]
 fn fused<T: HostFloat, const N: usize>(cpu: &mut Cpu, i: &Insn, addend: [T; N], m: [T; N]) -> Flow {
-    let mut n = lanes::<T, N>(v(cpu, i.rn));
+    let mut n = lanes::<T, N>(cpu, i.rn);
     if i.aux & aux::NEGATE_N != 0 {
-        n = n.map(negate);
+        n = n.map(T::neg);
     }
-    compute(
-        cpu,
-        i,
-        [addend, n, m],
-        |[a, n, m]| op::mul_add(a, n, m),
-        |[a, n, m], env| soft::mul_add::<T::Soft>(a, n, m, env),
-    )
+    let usable = rounded_usable(cpu);
+    compute(cpu, i, [addend, n, m], usable, op::mul_add, |[a, n, m], env| {
+        soft::mul_add::<T::Soft>(a, n, m, env)
+    })
 }
 
 /// FSQRT.
 pub(in crate::exec) fn fsqrt<T: HostFloat, const N: usize>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    let operands = [lanes::<T, N>(v(cpu, i.rn))];
-    compute(cpu, i, operands, |[n]| op::sqrt(n), |[n], env| soft::sqrt::<T::Soft>(n, env))
+    let operands = [lanes::<T, N>(cpu, i.rn)];
+    let usable = rounded_usable(cpu);
+    compute(cpu, i, operands, usable, op::sqrt, |[n], env| soft::sqrt::<T::Soft>(n, env))
 }
 
 /// Operations on Vn without a short cut.
@@ -136,7 +157,7 @@ macro_rules! unary_soft {
             cpu: &mut Cpu,
             i: &Insn,
         ) -> Flow {
-            let operands = [lanes::<T, N>(v(cpu, i.rn))];
+            let operands = [lanes::<T, N>(cpu, i.rn)];
             compute_soft(cpu, i, operands, |[n], env| soft::$name::<T::Soft>(n, env))
         }
     )*};
@@ -191,36 +212,37 @@ pub(in crate::exec) fn fmov(cpu: &mut Cpu, i: &Insn) -> Flow {
 
 /// Pairwise operations on Vn followed by Vm.
 macro_rules! pairwise {
-    ($($(#[$doc:meta])* $name:ident = $op:ident;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident = $fast:ident, $usable:ident, $soft:ident;)*) => {$(
         $(#[$doc])*
         pub(in crate::exec) fn $name<T: HostFloat, const N: usize>(
             cpu: &mut Cpu,
             i: &Insn,
         ) -> Flow {
-            let (n, m) = (lanes::<T, N>(v(cpu, i.rn)), lanes::<T, N>(v(cpu, i.rm)));
-            let pair = |k: usize| {
-                if k < N / 2 { [n[2 * k], n[2 * k + 1]] } else { [m[2 * k - N], m[2 * k - N + 1]] }
-            };
+            let (n, m) = (lanes::<T, N>(cpu, i.rn), lanes::<T, N>(cpu, i.rm));
+            let at = |k: usize| if k < N { n[k] } else { m[k - N] };
             let operands = [
-                core::array::from_fn::<T, N, _>(|k| pair(k)[0]),
-                core::array::from_fn::<T, N, _>(|k| pair(k)[1]),
+                core::array::from_fn::<T, N, _>(|k| at(2 * k)),
+                core::array::from_fn(|k| at(2 * k + 1)),
             ];
-            compute_soft(cpu, i, operands, |[a, b], env| soft::$op::<T::Soft>(a, b, env))
+            let usable = $usable(cpu);
+            compute(cpu, i, operands, usable, op::$fast, |[a, b], env| {
+                soft::$soft::<T::Soft>(a, b, env)
+            })
         }
     )*};
 }
 
 pairwise! {
     /// FADDP, vector.
-    addp = add;
+    faddp = add, rounded_usable, add;
     /// FMAXP, vector.
-    maxp = max;
+    fmaxp = max, exact_usable, max;
     /// FMINP, vector.
-    minp = min;
+    fminp = min, exact_usable, min;
     /// FMAXNMP, vector.
-    max_nump = max_num;
+    fmaxnmp = max, exact_usable, max_num;
     /// FMINNMP, vector.
-    min_nump = min_num;
+    fminnmp = min, exact_usable, min_num;
 }
 
 /// Reduces the `lanes` lanes of Vn as a balanced tree (`Reduce` of the pseudocode).

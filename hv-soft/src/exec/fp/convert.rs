@@ -1,7 +1,7 @@
 //! Conversions: between formats, to and from integers and fixed point, to integral values; FMOV
 //! between the register files.
 
-use super::{compute_soft, lane, lanes};
+use super::{compute, exact_usable, lanes, rounded_usable, set_lanes};
 use crate::cpu::Cpu;
 use crate::decode::simd::aux;
 use crate::exec::simd::lanes::{set_v, v, width_mask};
@@ -9,9 +9,7 @@ use crate::exec::simd::shift::write_narrow;
 use crate::insn::{Flow, Insn};
 use crate::softfloat as soft;
 use crate::softfloat::host::HostFloat;
-use crate::softfloat::{
-    Double, Env, FPCR_FZ, FPCR_RMODE, Format, Half, IXC, Integer, Rounding, Single,
-};
+use crate::softfloat::{Double, Env, Format, Half, IXC, Integer, Rounding, Single};
 
 /// The rounding mode that an instruction names, or FPCR's.
 #[inline(always)]
@@ -25,10 +23,15 @@ fn rounding(i: &Insn, env: &Env) -> Rounding {
 
 /// FRINT*: `aux::SIGNALLING` raises Inexact (FRINTX).
 pub(in crate::exec) fn frint<T: HostFloat, const N: usize>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    let operands = [lanes::<T, N>(v(cpu, i.rn))];
-    compute_soft(cpu, i, operands, |[n], env| {
-        let exact = i.aux & aux::SIGNALLING != 0;
-        soft::round_to_int::<T::Soft>(n, rounding(i, env), exact, env)
+    let operands = [lanes::<T, N>(cpu, i.rn)];
+    let exact = i.aux & aux::SIGNALLING != 0;
+    let usable = exact_usable(cpu) && (!exact || cpu.fpsr as u32 & IXC != 0);
+    let mode = rounding(i, &Env::new(cpu.fpcr as u32));
+    let fast = |[n]: [[T; N]; 1]| {
+        (n.map(|n| n.round(mode)), n.iter().fold(true, |all, n| all & n.is_finite()))
+    };
+    compute(cpu, i, operands, usable, fast, |[n], env| {
+        soft::round_to_int::<T::Soft>(n, mode, exact, env)
     })
 }
 
@@ -37,20 +40,78 @@ fn integer(i: &Insn, bits: u32) -> Integer {
     Integer { bits, signed: i.aux & aux::UNSIGNED == 0 }
 }
 
+/// The host's truncation to an integer of type `into`, where it raises nothing new: numbers in range,
+/// exact if FPSR.IXC is not set yet.
+#[inline(always)]
+fn truncated<T: HostFloat>(n: T, into: Integer, inexact_known: bool) -> Option<u64> {
+    let value = n.truncate()?;
+    let fits = match (into.bits, into.signed) {
+        (32, true) => i64::from(value as i32) == value,
+        (32, false) => i64::from(value as u32) == value,
+        (_, signed) => signed || value >= 0,
+    };
+    let settled = fits && (inexact_known || T::from_int(value).bits() == n.bits());
+    settled.then_some(value as u64 & (u64::MAX >> (64 - into.bits)))
+}
+
+/// Whether [`truncated`] is what the instruction asks for.
+#[inline(always)]
+fn truncates(cpu: &Cpu, i: &Insn) -> bool {
+    const TOWARDS_ZERO: u32 = 3 << aux::ROUNDING_SHIFT;
+    exact_usable(cpu) && i.imm == 0 && i.aux & aux::ROUNDING == TOWARDS_ZERO
+}
+
 /// FCVT{N,P,M,Z,A}{S,U}, vector and scalar: lanes keep their width; `imm` fraction bits.
 pub(in crate::exec) fn fcvt_int<T: HostFloat, const N: usize>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    let operands = [lanes::<T, N>(v(cpu, i.rn))];
-    compute_soft(cpu, i, operands, |[n], env| {
-        let into = integer(i, T::Soft::BITS);
+    let operands = [lanes::<T, N>(cpu, i.rn)];
+    let into = integer(i, T::Soft::BITS);
+    let inexact_known = cpu.fpsr as u32 & IXC != 0;
+    let fast = |[n]: [[T; N]; 1]| {
+        let mut settled = true;
+        let r = n.map(|n| {
+            let value = truncated(n, into, inexact_known);
+            settled &= value.is_some();
+            T::from_bits(value.unwrap_or(0))
+        });
+        (r, settled)
+    };
+    let usable = truncates(cpu, i);
+    compute(cpu, i, operands, usable, fast, |[n], env| {
         soft::to_fixed::<T::Soft>(n, i.imm as u32, into, rounding(i, env), env)
     })
 }
 
+/// The host's conversion of an integer of type `from`, if that is in an `i64`; and whether it is
+/// certain to be exact.
+#[inline(always)]
+fn converted<T: HostFloat>(value: u64, from: Integer) -> Option<(T, bool)> {
+    let signed = match (from.bits, from.signed) {
+        (32, true) => i64::from(value as i32),
+        (32, false) => i64::from(value as u32),
+        (_, true) => value as i64,
+        (_, false) => i64::try_from(value).ok()?,
+    };
+    let exact = signed.unsigned_abs() >> (T::Soft::FRAC + 1) == 0;
+    Some((T::from_int(signed), exact))
+}
+
 /// SCVTF, UCVTF, vector and scalar: lanes keep their width; `imm` fraction bits.
 pub(in crate::exec) fn cvtf<T: HostFloat, const N: usize>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    let operands = [lanes::<T, N>(v(cpu, i.rn))];
-    compute_soft(cpu, i, operands, |[n], env| {
-        let from = integer(i, T::Soft::BITS);
+    let operands = [lanes::<T, N>(cpu, i.rn)];
+    let from = integer(i, T::Soft::BITS);
+    let rounded = rounded_usable(cpu);
+    let fast = |[n]: [[T; N]; 1]| {
+        let mut settled = true;
+        let r = n.map(|n| match converted::<T>(n.bits(), from) {
+            Some((r, exact)) if exact | rounded => r,
+            _ => {
+                settled = false;
+                T::ZERO
+            }
+        });
+        (r, settled)
+    };
+    compute(cpu, i, operands, i.imm == 0, fast, |[n], env| {
         soft::from_fixed::<T::Soft>(n, i.imm as u32, from, env.rounding, env)
     })
 }
@@ -62,51 +123,34 @@ fn general_bits(i: &Insn) -> u32 {
 
 /// FCVT* to a general register (32 bits with `aux::WORD`); `imm` fraction bits.
 pub(in crate::exec) fn fcvt_general<T: HostFloat, const N: usize>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    let n = lane::<T>(v(cpu, i.rn), 0);
-    let bits = general_bits(i);
+    let [n] = lanes::<T, 1>(cpu, i.rn);
+    let into = integer(i, general_bits(i));
+    if truncates(cpu, i)
+        && let Some(value) = truncated(n, into, cpu.fpsr as u32 & IXC != 0)
+    {
+        cpu.set_x(i.rd, value);
+        return Flow::Next;
+    }
     let mut env = Env::new(cpu.fpcr as u32);
     let mode = rounding(i, &env);
-    let value = truncated::<T>(cpu, i, n, mode).unwrap_or_else(|| {
-        soft::to_fixed::<T::Soft>(n, i.imm as u32, integer(i, bits), mode, &mut env)
-    });
+    let value = soft::to_fixed::<T::Soft>(n.bits(), i.imm as u32, into, mode, &mut env);
     cpu.fpsr |= u64::from(env.flags);
     cpu.set_x(i.rd, value);
     Flow::Next
 }
 
-/// The host's truncation, where it raises nothing new: FCVTZS of a number in range.
-#[inline(always)]
-fn truncated<T: HostFloat>(cpu: &Cpu, i: &Insn, n: u64, mode: Rounding) -> Option<u64> {
-    let plain = i.aux & aux::UNSIGNED == 0 && i.imm == 0 && mode == Rounding::Zero;
-    if !plain || cpu.fpcr as u32 & FPCR_FZ != 0 {
-        return None;
-    }
-    let value = T::from_bits(n).truncate()?;
-    let exact = T::from_int(value).bits() == n;
-    let (value, fits) = match general_bits(i) {
-        32 => (u64::from(value as u32), i64::from(value as i32) == value),
-        _ => (value as u64, true),
-    };
-    (fits && (exact || cpu.fpsr as u32 & IXC != 0)).then_some(value)
-}
-
 /// SCVTF and UCVTF from a general register (32 bits with `aux::WORD`); `imm` fraction bits.
 pub(in crate::exec) fn cvtf_general<T: HostFloat, const N: usize>(cpu: &mut Cpu, i: &Insn) -> Flow {
     let x = cpu.x(i.rn);
-    let signed = match (i.aux & aux::WORD != 0, i.aux & aux::UNSIGNED != 0) {
-        (true, true) => i64::from(x as u32),
-        (true, false) => i64::from(x as i32),
-        (false, _) => x as i64,
-    };
-    let plain = i.imm == 0 && (i.aux & (aux::WORD | aux::UNSIGNED) != aux::UNSIGNED);
-    let exact = signed.unsigned_abs() >> (T::Soft::FRAC + 1) == 0;
-    let settled = exact || cpu.fpcr as u32 & FPCR_RMODE == 0 && cpu.fpsr as u32 & IXC != 0;
-    if plain && settled {
-        set_v(cpu, i.rd, u128::from(T::from_int(signed).bits()));
+    let from = integer(i, general_bits(i));
+    if i.imm == 0
+        && let Some((r, exact)) = converted::<T>(x, from)
+        && (exact || rounded_usable(cpu))
+    {
+        set_lanes(cpu, i.rd, [r]);
         return Flow::Next;
     }
     let mut env = Env::new(cpu.fpcr as u32);
-    let from = integer(i, general_bits(i));
     let r = soft::from_fixed::<T::Soft>(x, i.imm as u32, from, env.rounding, &mut env);
     set_v(cpu, i.rd, u128::from(r));
     cpu.fpsr |= u64::from(env.flags);
@@ -117,6 +161,27 @@ pub(in crate::exec) fn cvtf_general<T: HostFloat, const N: usize>(cpu: &mut Cpu,
 pub(in crate::exec) fn fmov_from_general(cpu: &mut Cpu, i: &Insn) -> Flow {
     set_v(cpu, i.rd, u128::from(cpu.x(i.rn)) & width_mask(i.ra));
     Flow::Next
+}
+
+/// FCVT, single to double: exact for numbers.
+pub(in crate::exec) fn fcvt_sd(cpu: &mut Cpu, i: &Insn) -> Flow {
+    let [n] = lanes::<f32, 1>(cpu, i.rn);
+    if exact_usable(cpu) && HostFloat::is_finite(n) {
+        set_lanes(cpu, i.rd, [f64::from(n)]);
+        return Flow::Next;
+    }
+    fcvt_sd_soft(cpu, i)
+}
+
+/// FCVT, double to single.
+pub(in crate::exec) fn fcvt_ds(cpu: &mut Cpu, i: &Insn) -> Flow {
+    let [n] = lanes::<f64, 1>(cpu, i.rn);
+    let r = n as f32;
+    if rounded_usable(cpu) && (r.is_safely_normal() || n == 0.0) {
+        set_lanes(cpu, i.rd, [r]);
+        return Flow::Next;
+    }
+    fcvt_ds_soft(cpu, i)
 }
 
 /// Scalar FCVT between formats.
@@ -136,11 +201,11 @@ macro_rules! fcvt {
 
 fcvt! {
     /// FCVT, single to double.
-    fcvt_sd: Single => Double;
+    fcvt_sd_soft: Single => Double;
     /// FCVT, single to half.
     fcvt_sh: Single => Half;
     /// FCVT, double to single.
-    fcvt_ds: Double => Single;
+    fcvt_ds_soft: Double => Single;
     /// FCVT, double to half.
     fcvt_dh: Double => Half;
     /// FCVT, half to single.

@@ -8,68 +8,76 @@ pub(super) mod compare;
 pub(super) mod convert;
 
 use crate::cpu::Cpu;
-use crate::decode::simd::aux;
-use crate::exec::simd::lanes::{set_v, v};
+use crate::exec::simd::lanes::v;
 use crate::insn::{Flow, Insn};
 use crate::softfloat::host::{self, HostFloat};
 use crate::softfloat::{Env, Format};
 
-/// Lane `index` of a register, of `T`'s width.
+/// The lanes of register `n` as host numbers.
 #[inline(always)]
-fn lane<T: HostFloat>(v: u128, index: usize) -> u64 {
-    let bits = T::Soft::BITS;
-    (v >> (index as u32 * bits)) as u64 & (u64::MAX >> (64 - bits))
+fn lanes<T: HostFloat, const N: usize>(cpu: &Cpu, n: u8) -> [T; N] {
+    const { assert!(size_of::<[T; N]>() <= 16) };
+    let register: *const u128 = &cpu.v[usize::from(n & 31)];
+    // SAFETY: `N` numbers fit in the register and any pattern is a number; a `u128` is aligned for
+    // them.
+    unsafe { *register.cast() }
 }
 
-/// The lanes of a register as host numbers.
+/// Writes the lanes of register `n`; the rest becomes zero.
 #[inline(always)]
-fn lanes<T: HostFloat, const N: usize>(v: u128) -> [T; N] {
-    core::array::from_fn(|k| T::from_bits(lane::<T>(v, k)))
-}
-
-/// A register from the patterns of its lanes; the rest is zero.
-#[inline(always)]
-fn join<T: HostFloat, const N: usize>(lanes: [u64; N]) -> u128 {
-    let mut r = 0;
-    for (k, lane) in lanes.into_iter().enumerate() {
-        r |= u128::from(lane) << (k as u32 * T::Soft::BITS);
+fn set_lanes<T: HostFloat, const N: usize>(cpu: &mut Cpu, n: u8, value: [T; N]) {
+    const { assert!(size_of::<[T; N]>() <= 16) };
+    let register = &mut cpu.v[usize::from(n & 31)];
+    if const { size_of::<[T; N]>() < 16 } {
+        *register = 0;
     }
-    r
+    // SAFETY: `N` numbers fit in the register and any pattern is an integer; a `u128` is aligned for
+    // them.
+    unsafe { *core::ptr::from_mut(register).cast() = value }
 }
 
 /// The second source: Vm, or one element of it in every lane.
 #[inline(always)]
-fn operand_m<T: HostFloat, const N: usize>(cpu: &Cpu, i: &Insn) -> [T; N] {
-    let m = v(cpu, i.rm);
-    if i.aux & aux::BY_ELEMENT != 0 {
-        [T::from_bits(lane::<T>(m, i.imm as usize & 3)); N]
+fn operand_m<T: HostFloat, const N: usize, const ELEMENT: bool>(cpu: &Cpu, i: &Insn) -> [T; N] {
+    if ELEMENT {
+        let shift = (i.imm as u32 & 3) * T::Soft::BITS;
+        [T::from_bits((v(cpu, i.rm) >> (shift & 127)) as u64); N]
     } else {
-        lanes(m)
+        lanes(cpu, i.rm)
     }
 }
 
-/// Vd = f(operands), lane by lane: `fast` on the host if its results settle the matter, else `soft`.
+/// Vd = f(operands), lane by lane: `fast` on the host if `usable` and its results settle the matter,
+/// else `soft`.
 #[inline(always)]
 fn compute<T: HostFloat, const N: usize, const K: usize>(
     cpu: &mut Cpu,
     i: &Insn,
     operands: [[T; N]; K],
-    fast: impl Fn([T; K]) -> (T, bool),
+    usable: bool,
+    fast: impl Fn([[T; N]; K]) -> ([T; N], bool),
     soft: impl Fn([u64; K], &mut Env) -> u64,
 ) -> Flow {
-    if host::usable(cpu.fpcr as u32, cpu.fpsr as u32) {
-        let mut settled = true;
-        let r: [u64; N] = core::array::from_fn(|k| {
-            let (r, lane_settled) = fast(operands.map(|op| op[k]));
-            settled &= lane_settled;
-            r.bits()
-        });
+    if usable {
+        let (r, settled) = fast(operands);
         if settled {
-            set_v(cpu, i.rd, join::<T, N>(r));
+            set_lanes(cpu, i.rd, r);
             return Flow::Next;
         }
     }
-    compute_soft::<T, N, K>(cpu, i, operands, soft)
+    compute_soft(cpu, i, operands, soft)
+}
+
+/// Whether rounded results of the host may be used now.
+#[inline(always)]
+fn rounded_usable(cpu: &Cpu) -> bool {
+    host::usable(cpu.fpcr as u32, cpu.fpsr as u32)
+}
+
+/// Whether exact results of the host may be used now.
+#[inline(always)]
+fn exact_usable(cpu: &Cpu) -> bool {
+    host::exact_usable(cpu.fpcr as u32)
 }
 
 /// Vd = f(operands), lane by lane, exactly as the architecture has it.
@@ -81,8 +89,10 @@ fn compute_soft<T: HostFloat, const N: usize, const K: usize>(
     soft: impl Fn([u64; K], &mut Env) -> u64,
 ) -> Flow {
     let mut env = Env::new(cpu.fpcr as u32);
-    let r: [u64; N] = core::array::from_fn(|k| soft(operands.map(|op| op[k].bits()), &mut env));
-    set_v(cpu, i.rd, join::<T, N>(r));
+    let r: [T; N] = core::array::from_fn(|k| {
+        T::from_bits(soft(core::array::from_fn(|op| operands[op][k].bits()), &mut env))
+    });
+    set_lanes(cpu, i.rd, r);
     cpu.fpsr |= u64::from(env.flags);
     Flow::Next
 }

@@ -1,7 +1,8 @@
 //! Integer arithmetic, logic and comparison, lane by lane.
 
 use super::lanes::{
-    Lane, accumulate, binary, map3_saturating, operand_m, saturating, set_v, unary, v, width_mask,
+    Lane, accumulate, accumulate_by, accumulate_saturating, binary, binary_by, binary_saturating,
+    lanes, lanes_m, set_v, unary, unary_saturating, v, width_mask,
 };
 use crate::cpu::Cpu;
 use crate::insn::{Flow, Insn};
@@ -17,18 +18,18 @@ pub(super) fn sub<T: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
 }
 
 /// MUL.
-pub(super) fn mul<T: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    binary(cpu, i, T::mul)
+pub(super) fn mul<T: Lane, const ELEMENT: bool>(cpu: &mut Cpu, i: &Insn) -> Flow {
+    binary_by::<T, ELEMENT>(cpu, i, T::mul)
 }
 
 /// MLA.
-pub(super) fn mla<T: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    accumulate(cpu, i, |d: T, n, m| d.add(n.mul(m)))
+pub(super) fn mla<T: Lane, const ELEMENT: bool>(cpu: &mut Cpu, i: &Insn) -> Flow {
+    accumulate_by::<T, ELEMENT>(cpu, i, |d: T, n, m| d.add(n.mul(m)))
 }
 
 /// MLS.
-pub(super) fn mls<T: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    accumulate(cpu, i, |d: T, n, m| d.sub(n.mul(m)))
+pub(super) fn mls<T: Lane, const ELEMENT: bool>(cpu: &mut Cpu, i: &Insn) -> Flow {
+    accumulate_by::<T, ELEMENT>(cpu, i, |d: T, n, m| d.sub(n.mul(m)))
 }
 
 /// SMAX, UMAX.
@@ -219,83 +220,69 @@ pub(super) fn bic_imm(cpu: &mut Cpu, i: &Insn) -> Flow {
     Flow::Next
 }
 
-#[inline(always)]
-fn wide_saturating<T: Lane>(
-    cpu: &mut Cpu,
-    i: &Insn,
-    f: impl Fn(T::Wide, T::Wide) -> T::Wide,
-) -> Flow {
-    let operands = [v(cpu, i.rn), operand_m::<T>(cpu, i), 0];
-    saturating(cpu, i, operands, |ops, q| {
-        map3_saturating::<T>(ops, q, |n, m, _| T::saturate(f(n.wide(), m.wide())))
-    })
-}
-
 /// SQADD, UQADD.
 pub(super) fn qadd<T: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    wide_saturating::<T>(cpu, i, |n, m| n + m)
+    binary_saturating::<T, false>(cpu, i, T::saturating_add)
 }
 
 /// SQSUB, UQSUB.
 pub(super) fn qsub<T: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    wide_saturating::<T>(cpu, i, |n, m| n - m)
+    binary_saturating::<T, false>(cpu, i, T::saturating_sub)
 }
 
 /// SQDMULH: high half of twice the product.
-pub(super) fn qdmulh<T: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    wide_saturating::<T>(cpu, i, |n, m| (n * m) >> (T::BITS - 1))
+pub(super) fn qdmulh<T: Lane, const ELEMENT: bool>(cpu: &mut Cpu, i: &Insn) -> Flow {
+    binary_saturating::<T, ELEMENT>(cpu, i, |n, m| {
+        T::saturate((n.wide() * m.wide()) >> (T::BITS - 1))
+    })
 }
 
 /// SQRDMULH.
-pub(super) fn qrdmulh<T: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
+pub(super) fn qrdmulh<T: Lane, const ELEMENT: bool>(cpu: &mut Cpu, i: &Insn) -> Flow {
     let half = T::Wide::from(1) << (T::BITS - 2);
-    wide_saturating::<T>(cpu, i, move |n, m| (n * m + half) >> (T::BITS - 1))
+    binary_saturating::<T, ELEMENT>(cpu, i, |n, m| {
+        T::saturate((n.wide() * m.wide() + half) >> (T::BITS - 1))
+    })
 }
 
 #[inline(always)]
-fn qrdml<T: Lane>(cpu: &mut Cpu, i: &Insn, f: impl Fn(T::Wide, T::Wide) -> T::Wide) -> Flow {
+fn qrdml<T: Lane, const ELEMENT: bool>(
+    cpu: &mut Cpu,
+    i: &Insn,
+    f: impl Fn(T::Wide, T::Wide) -> T::Wide,
+) -> Flow {
     let half = T::Wide::from(1) << (T::BITS - 2);
-    let operands = [v(cpu, i.rd), v(cpu, i.rn), operand_m::<T>(cpu, i)];
-    saturating(cpu, i, operands, |ops, q| {
-        map3_saturating::<T>(ops, q, |d, n, m| {
-            let sum = f(d.wide() << (T::BITS - 1), n.wide() * m.wide());
-            T::saturate((sum + half) >> (T::BITS - 1))
-        })
+    let (n, m) = (*lanes::<T>(cpu, i.rn), lanes_m::<T, ELEMENT>(cpu, i));
+    accumulate_saturating::<T>(cpu, i, n, m, |d, n, m| {
+        let sum = f(d.wide() << (T::BITS - 1), n.wide() * m.wide());
+        T::saturate((sum + half) >> (T::BITS - 1))
     })
 }
 
 /// SQRDMLAH.
-pub(super) fn qrdmlah<T: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    qrdml::<T>(cpu, i, |d, product| d + product)
+pub(super) fn qrdmlah<T: Lane, const ELEMENT: bool>(cpu: &mut Cpu, i: &Insn) -> Flow {
+    qrdml::<T, ELEMENT>(cpu, i, |d, product| d + product)
 }
 
 /// SQRDMLSH.
-pub(super) fn qrdmlsh<T: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    qrdml::<T>(cpu, i, |d, product| d - product)
+pub(super) fn qrdmlsh<T: Lane, const ELEMENT: bool>(cpu: &mut Cpu, i: &Insn) -> Flow {
+    qrdml::<T, ELEMENT>(cpu, i, |d, product| d - product)
 }
 
 /// SQABS.
 pub(super) fn qabs<T: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    let operands = [v(cpu, i.rn), 0, 0];
-    saturating(cpu, i, operands, |ops, q| {
-        map3_saturating::<T>(ops, q, |n, _, _| T::saturate(n.wide().max(-n.wide())))
-    })
+    unary_saturating(cpu, i, |n: T| T::saturate(n.wide().max(-n.wide())))
 }
 
 /// SQNEG.
 pub(super) fn qneg<T: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    let operands = [v(cpu, i.rn), 0, 0];
-    saturating(cpu, i, operands, |ops, q| {
-        map3_saturating::<T>(ops, q, |n, _, _| T::saturate(-n.wide()))
-    })
+    unary_saturating(cpu, i, |n: T| T::saturate(-n.wide()))
 }
 
 /// SUQADD and USQADD: Vd plus Vn of the other sign `O`, saturated as `T`.
 pub(super) fn qadd_other<T: Lane, O: Lane<Wide = T::Wide>>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    let operands = [v(cpu, i.rd), v(cpu, i.rn), 0];
-    saturating(cpu, i, operands, |ops, q| {
-        map3_saturating::<T>(ops, q, |d, n, _| {
-            T::saturate(d.wide() + O::from_bits(n.bits()).wide())
-        })
+    let n = *lanes::<T>(cpu, i.rn);
+    accumulate_saturating::<T>(cpu, i, n, n, |d, n, _| {
+        T::saturate(d.wide() + O::from_bits(n.bits()).wide())
     })
 }

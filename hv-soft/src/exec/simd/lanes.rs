@@ -74,6 +74,10 @@ pub(crate) trait Lane:
     fn add(self, other: Self) -> Self;
     /// Modular difference.
     fn sub(self, other: Self) -> Self;
+    /// Sum, and whether it had to be saturated.
+    fn saturating_add(self, other: Self) -> (Self, bool);
+    /// Difference, and whether it had to be saturated.
+    fn saturating_sub(self, other: Self) -> (Self, bool);
     /// Modular product.
     fn mul(self, other: Self) -> Self;
     /// Distance between two values.
@@ -159,6 +163,16 @@ macro_rules! lane {
                 self.wrapping_sub(other)
             }
             #[inline(always)]
+            fn saturating_add(self, other: Self) -> (Self, bool) {
+                let sum = <$t>::saturating_add(self, other);
+                (sum, sum != self.wrapping_add(other))
+            }
+            #[inline(always)]
+            fn saturating_sub(self, other: Self) -> (Self, bool) {
+                let difference = <$t>::saturating_sub(self, other);
+                (difference, difference != self.wrapping_sub(other))
+            }
+            #[inline(always)]
             fn mul(self, other: Self) -> Self {
                 self.wrapping_mul(other)
             }
@@ -216,53 +230,34 @@ widen!(i8, i16);
 widen!(i16, i32);
 widen!(i32, i64);
 
-/// Applies `f` to every lane.
-#[inline(always)]
-pub(crate) fn map1<T: Lane>(a: u128, f: impl Fn(T) -> T) -> u128 {
-    let mut a = T::split(a);
-    for lane in a.as_mut() {
-        *lane = f(*lane);
-    }
-    T::join(a)
-}
-
-/// Applies `f` to every pair of lanes.
-#[inline(always)]
-pub(crate) fn map2<T: Lane>(a: u128, b: u128, f: impl Fn(T, T) -> T) -> u128 {
-    let (mut a, b) = (T::split(a), T::split(b));
-    for (a, b) in a.as_mut().iter_mut().zip(b.as_ref()) {
-        *a = f(*a, *b);
-    }
-    T::join(a)
-}
-
-/// Applies `f` to every triple of lanes.
-#[inline(always)]
-pub(crate) fn map3<T: Lane>(a: u128, b: u128, c: u128, f: impl Fn(T, T, T) -> T) -> u128 {
-    let (mut a, b, c) = (T::split(a), T::split(b), T::split(c));
-    for ((a, b), c) in a.as_mut().iter_mut().zip(b.as_ref()).zip(c.as_ref()) {
-        *a = f(*a, *b, *c);
-    }
-    T::join(a)
-}
-
 /// A register with every lane equal to `value`.
 #[inline(always)]
 pub(crate) fn splat<T: Lane>(value: T) -> u128 {
-    map1::<T>(0, |_| value)
+    let mut r = T::split(0);
+    r.as_mut().fill(value);
+    T::join(r)
 }
 
 /// Lane `index` of a register; the index wraps.
 #[inline(always)]
 pub(crate) fn lane<T: Lane>(v: u128, index: usize) -> T {
-    T::split(v).as_ref()[index % T::LANES]
+    T::from_bits((v >> ((index % T::LANES) as u32 * T::BITS)) as u64)
 }
+
+/// A register with lane `index` replaced; the index wraps.
+#[inline(always)]
+pub(crate) fn insert<T: Lane>(v: u128, index: usize, value: T) -> u128 {
+    let shift = (index % T::LANES) as u32 * T::BITS;
+    v & !(u128::from(T::ONES.bits()) << shift) | u128::from(value.bits()) << shift
+}
+
+/// The bits that an instruction of width code `code` (see [`aux`]) operates on.
+static MASKS: [u128; 8] =
+    [u8::MAX as u128, u16::MAX as u128, u32::MAX as u128, u64::MAX as u128, u128::MAX, 0, 0, 0];
 
 /// The bits that an instruction of width code `code` (see [`aux`]) operates on.
 #[inline(always)]
 pub(crate) fn width_mask(code: u8) -> u128 {
-    const MASKS: [u128; 8] =
-        [u8::MAX as u128, u16::MAX as u128, u32::MAX as u128, u64::MAX as u128, u128::MAX, 0, 0, 0];
     MASKS[usize::from(code & 7)]
 }
 
@@ -278,68 +273,188 @@ pub(crate) fn set_v(cpu: &mut Cpu, n: u8, value: u128) {
     cpu.v[usize::from(n & 31)] = value;
 }
 
+/// A register's storage as lanes. Loops over lanes in memory become host vector instructions;
+/// over lanes cut out of a `u128` they do not.
+#[inline(always)]
+fn view<T: Lane>(register: &u128) -> &T::Array {
+    // SAFETY: both are 16 bytes of plain integers, any pattern is valid, and a `u128` is aligned
+    // for smaller integers.
+    unsafe { &*core::ptr::from_ref(register).cast() }
+}
+
+/// Register `n` as lanes.
+#[inline(always)]
+pub(super) fn lanes<T: Lane>(cpu: &Cpu, n: u8) -> &T::Array {
+    view::<T>(&cpu.v[usize::from(n & 31)])
+}
+
+/// The lower or, with `aux::UPPER`, the upper half of register `n` as lanes.
+#[inline(always)]
+pub(super) fn half_lanes<'a, T: Lane>(cpu: &'a Cpu, i: &Insn, n: u8) -> &'a [T] {
+    let half = T::LANES / 2;
+    let first = if i.aux & aux::UPPER != 0 { half } else { 0 };
+    &lanes::<T>(cpu, n).as_ref()[first..first + half]
+}
+
+/// Writes register `n` as lanes.
+#[inline(always)]
+pub(super) fn set_lanes<T: Lane>(cpu: &mut Cpu, n: u8, value: T::Array) {
+    // SAFETY: as in `view`.
+    unsafe { *core::ptr::from_mut(&mut cpu.v[usize::from(n & 31)]).cast() = value }
+}
+
+/// Writes the part of Vd that the instruction operates on, and zero to the rest.
+#[inline(always)]
+pub(super) fn write<T: Lane>(cpu: &mut Cpu, i: &Insn, mut value: T::Array) -> Flow {
+    let mask = view::<T>(&MASKS[usize::from(i.ra & 7)]);
+    for (lane, mask) in value.as_mut().iter_mut().zip(mask.as_ref()) {
+        *lane = *lane & *mask;
+    }
+    set_lanes::<T>(cpu, i.rd, value);
+    Flow::Next
+}
+
+/// Register `n` as lanes, those outside the instruction's width zero.
+#[inline(always)]
+fn masked_lanes<T: Lane>(cpu: &Cpu, i: &Insn, n: u8) -> T::Array {
+    let mask = view::<T>(&MASKS[usize::from(i.ra & 7)]);
+    let mut value = *lanes::<T>(cpu, n);
+    for (lane, mask) in value.as_mut().iter_mut().zip(mask.as_ref()) {
+        *lane = *lane & *mask;
+    }
+    value
+}
+
 /// The second source: Vm, or one element of it in every lane.
 #[inline(always)]
-pub(crate) fn operand_m<T: Lane>(cpu: &Cpu, i: &Insn) -> u128 {
-    let m = v(cpu, i.rm);
-    if i.aux & aux::BY_ELEMENT != 0 { splat(lane::<T>(m, i.imm as usize)) } else { m }
+pub(super) fn lanes_m<T: Lane, const ELEMENT: bool>(cpu: &Cpu, i: &Insn) -> T::Array {
+    let mut m = *lanes::<T>(cpu, i.rm);
+    if ELEMENT {
+        m.as_mut().fill(lane::<T>(v(cpu, i.rm), i.imm as usize));
+    }
+    m
 }
 
 /// Vd = f(Vn).
 #[inline(always)]
 pub(crate) fn unary<T: Lane>(cpu: &mut Cpu, i: &Insn, f: impl Fn(T) -> T) -> Flow {
-    let r = map1(v(cpu, i.rn), f);
-    set_v(cpu, i.rd, r & width_mask(i.ra));
-    Flow::Next
+    let mut r = *lanes::<T>(cpu, i.rn);
+    for lane in r.as_mut() {
+        *lane = f(*lane);
+    }
+    write::<T>(cpu, i, r)
 }
 
 /// Vd = f(Vn, Vm).
 #[inline(always)]
-pub(crate) fn binary<T: Lane>(cpu: &mut Cpu, i: &Insn, f: impl Fn(T, T) -> T) -> Flow {
-    let r = map2(v(cpu, i.rn), operand_m::<T>(cpu, i), f);
-    set_v(cpu, i.rd, r & width_mask(i.ra));
-    Flow::Next
+pub(super) fn binary<T: Lane>(cpu: &mut Cpu, i: &Insn, f: impl Fn(T, T) -> T) -> Flow {
+    binary_by::<T, false>(cpu, i, f)
+}
+
+/// Vd = f(Vn, Vm or its element).
+#[inline(always)]
+pub(super) fn binary_by<T: Lane, const ELEMENT: bool>(
+    cpu: &mut Cpu,
+    i: &Insn,
+    f: impl Fn(T, T) -> T,
+) -> Flow {
+    let m = lanes_m::<T, ELEMENT>(cpu, i);
+    let mut r = *lanes::<T>(cpu, i.rn);
+    for (n, m) in r.as_mut().iter_mut().zip(m.as_ref()) {
+        *n = f(*n, *m);
+    }
+    write::<T>(cpu, i, r)
 }
 
 /// Vd = f(Vd, Vn, Vm).
 #[inline(always)]
-pub(crate) fn accumulate<T: Lane>(cpu: &mut Cpu, i: &Insn, f: impl Fn(T, T, T) -> T) -> Flow {
-    let r = map3(v(cpu, i.rd), v(cpu, i.rn), operand_m::<T>(cpu, i), f);
-    set_v(cpu, i.rd, r & width_mask(i.ra));
-    Flow::Next
+pub(super) fn accumulate<T: Lane>(cpu: &mut Cpu, i: &Insn, f: impl Fn(T, T, T) -> T) -> Flow {
+    accumulate_by::<T, false>(cpu, i, f)
 }
 
-/// Runs `f`, which may report saturation through its argument, on operands masked to the
-/// instruction's width; writes its result to Vd and the report to FPSR.QC.
+/// Vd = f(Vd, Vn, Vm or its element).
 #[inline(always)]
-pub(crate) fn saturating(
+pub(super) fn accumulate_by<T: Lane, const ELEMENT: bool>(
     cpu: &mut Cpu,
     i: &Insn,
-    operands: [u128; 3],
-    f: impl Fn([u128; 3], &mut bool) -> u128,
+    f: impl Fn(T, T, T) -> T,
 ) -> Flow {
-    let mask = width_mask(i.ra);
-    let mut saturated = false;
-    let r = f(operands.map(|op| op & mask), &mut saturated);
-    set_v(cpu, i.rd, r & mask);
+    let (n, m) = (*lanes::<T>(cpu, i.rn), lanes_m::<T, ELEMENT>(cpu, i));
+    let mut r = *lanes::<T>(cpu, i.rd);
+    for ((d, n), m) in r.as_mut().iter_mut().zip(n.as_ref()).zip(m.as_ref()) {
+        *d = f(*d, *n, *m);
+    }
+    write::<T>(cpu, i, r)
+}
+
+/// Records the saturation of some lane in FPSR.QC.
+#[inline(always)]
+pub(super) fn note_saturation(cpu: &mut Cpu, saturated: bool) {
     if saturated {
         cpu.fpsr |= QC;
     }
-    Flow::Next
 }
 
-/// Applies `f` to every triple of lanes; each result is saturated or not.
+/// Vd = f(Vn), where lanes may saturate.
 #[inline(always)]
-pub(crate) fn map3_saturating<T: Lane>(
-    [a, b, c]: [u128; 3],
-    saturated: &mut bool,
-    f: impl Fn(T, T, T) -> (T, bool),
-) -> u128 {
-    let (mut a, b, c) = (T::split(a), T::split(b), T::split(c));
-    for ((a, b), c) in a.as_mut().iter_mut().zip(b.as_ref()).zip(c.as_ref()) {
-        let (value, lane_saturated) = f(*a, *b, *c);
-        *a = value;
-        *saturated |= lane_saturated;
+pub(super) fn unary_saturating<T: Lane>(
+    cpu: &mut Cpu,
+    i: &Insn,
+    f: impl Fn(T) -> (T, bool),
+) -> Flow {
+    let mut r = masked_lanes::<T>(cpu, i, i.rn);
+    let mut saturated = false;
+    for n in r.as_mut() {
+        let (value, lane_saturated) = f(*n);
+        *n = value;
+        saturated |= lane_saturated;
     }
-    T::join(a)
+    note_saturation(cpu, saturated);
+    write::<T>(cpu, i, r)
+}
+
+/// Vd = f(Vn, Vm or its element), where lanes may saturate. A lane of Vn outside the instruction's
+/// width is zero, which saturates nothing.
+#[inline(always)]
+pub(super) fn binary_saturating<T: Lane, const ELEMENT: bool>(
+    cpu: &mut Cpu,
+    i: &Insn,
+    f: impl Fn(T, T) -> (T, bool),
+) -> Flow {
+    let mut m = masked_lanes::<T>(cpu, i, i.rm);
+    if ELEMENT {
+        m = lanes_m::<T, true>(cpu, i);
+    }
+    let mut r = masked_lanes::<T>(cpu, i, i.rn);
+    let mut saturated = false;
+    for (n, m) in r.as_mut().iter_mut().zip(m.as_ref()) {
+        let (value, lane_saturated) = f(*n, *m);
+        *n = value;
+        saturated |= lane_saturated;
+    }
+    note_saturation(cpu, saturated);
+    write::<T>(cpu, i, r)
+}
+
+/// Vd = f(Vd, n, m), where lanes may saturate; lanes of Vd and `n` outside the instruction's width
+/// count as zero.
+#[inline(always)]
+pub(super) fn accumulate_saturating<T: Lane>(
+    cpu: &mut Cpu,
+    i: &Insn,
+    n: T::Array,
+    m: T::Array,
+    f: impl Fn(T, T, T) -> (T, bool),
+) -> Flow {
+    let mask = view::<T>(&MASKS[usize::from(i.ra & 7)]);
+    let mut r = *lanes::<T>(cpu, i.rd);
+    let mut saturated = false;
+    let operands = n.as_ref().iter().zip(m.as_ref()).zip(mask.as_ref());
+    for (d, ((n, m), mask)) in r.as_mut().iter_mut().zip(operands) {
+        let (value, lane_saturated) = f(*d & *mask, *n & *mask, *m);
+        *d = value;
+        saturated |= lane_saturated;
+    }
+    note_saturation(cpu, saturated);
+    write::<T>(cpu, i, r)
 }

@@ -1,53 +1,40 @@
 //! Moving lanes about: copies between lanes and general registers, EXT, TBL, ZIP, UZP, TRN, REV; and
 //! across lanes: pairwise operations and reductions.
 
-use super::lanes::{Lane, lane, set_v, splat, v, width_mask};
+use super::lanes::{Lane, insert, lane, lanes, set_lanes, set_v, unary, v, write};
 use crate::cpu::Cpu;
 use crate::decode::simd::aux;
 use crate::insn::{Flow, Insn};
 
-/// Lanes in the part of the register that an instruction operates on.
-#[inline(always)]
-fn active<T: Lane>(i: &Insn) -> usize {
-    T::LANES >> u32::from(i.ra == aux::WIDTH_64)
-}
-
 /// DUP, element (vector and scalar): the index is in `imm`.
 pub(super) fn dup_element<T: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    let r = splat(lane::<T>(v(cpu, i.rn), i.imm as usize));
-    set_v(cpu, i.rd, r & width_mask(i.ra));
-    Flow::Next
+    let value = lane::<T>(v(cpu, i.rn), i.imm as usize);
+    unary(cpu, i, |_| value)
 }
 
 /// DUP, general.
 pub(super) fn dup_general<T: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    let r = splat(T::from_bits(cpu.r[usize::from(i.rn)]));
-    set_v(cpu, i.rd, r & width_mask(i.ra));
-    Flow::Next
-}
-
-#[inline(always)]
-fn insert<T: Lane>(cpu: &mut Cpu, i: &Insn, value: T) -> Flow {
-    let mut d = T::split(v(cpu, i.rd));
-    d.as_mut()[i.imm as usize % T::LANES] = value;
-    set_v(cpu, i.rd, T::join(d));
-    Flow::Next
+    let value = T::from_bits(cpu.x(i.rn));
+    unary(cpu, i, |_| value)
 }
 
 /// INS, general: the destination index is in `imm`.
 pub(super) fn ins_general<T: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    insert(cpu, i, T::from_bits(cpu.r[usize::from(i.rn)]))
+    let r = insert(v(cpu, i.rd), i.imm as usize, T::from_bits(cpu.x(i.rn)));
+    set_v(cpu, i.rd, r);
+    Flow::Next
 }
 
 /// INS, element: the source index is in `rm`.
 pub(super) fn ins_element<T: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
     let value = lane::<T>(v(cpu, i.rn), usize::from(i.rm));
-    insert(cpu, i, value)
+    set_v(cpu, i.rd, insert(v(cpu, i.rd), i.imm as usize, value));
+    Flow::Next
 }
 
 /// UMOV; also FMOV from the high doubleword.
 pub(super) fn umov<T: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    cpu.r[usize::from(i.rd)] = lane::<T>(v(cpu, i.rn), i.imm as usize).bits();
+    cpu.set_x(i.rd, lane::<T>(v(cpu, i.rn), i.imm as usize).bits());
     Flow::Next
 }
 
@@ -57,7 +44,7 @@ pub(super) fn smov<T: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
     let bits = lane::<T>(v(cpu, i.rn), i.imm as usize).bits();
     let value = ((bits << shift) as i64 >> shift) as u64;
     let mask = if i.aux & aux::WORD != 0 { u64::from(u32::MAX) } else { u64::MAX };
-    cpu.r[usize::from(i.rd)] = value & mask;
+    cpu.set_x(i.rd, value & mask);
     Flow::Next
 }
 
@@ -81,10 +68,10 @@ pub(super) fn tbl(cpu: &mut Cpu, i: &Insn) -> Flow {
     let registers = i.imm as usize;
     let mut table = [0u8; 64];
     for (k, bytes) in table.chunks_exact_mut(16).take(registers).enumerate() {
-        bytes.copy_from_slice(&v(cpu, (i.rn + k as u8) % 32).to_le_bytes());
+        bytes.copy_from_slice(lanes::<u8>(cpu, i.rn + k as u8));
     }
-    let mut r = u8::split(v(cpu, i.rm));
-    let d = u8::split(v(cpu, i.rd));
+    let mut r = *lanes::<u8>(cpu, i.rm);
+    let d = *lanes::<u8>(cpu, i.rd);
     for (r, d) in r.iter_mut().zip(d) {
         let index = usize::from(*r);
         *r = if index < registers * 16 {
@@ -95,31 +82,34 @@ pub(super) fn tbl(cpu: &mut Cpu, i: &Insn) -> Flow {
             0
         };
     }
-    set_v(cpu, i.rd, u8::join(r) & width_mask(i.ra));
-    Flow::Next
+    write::<u8>(cpu, i, r)
 }
 
 /// Vd's lane `k` is lane `index(k, lanes)` of Vn followed by Vm.
 #[inline(always)]
 fn permute<T: Lane>(cpu: &mut Cpu, i: &Insn, index: impl Fn(usize, usize) -> usize) -> Flow {
     #[inline(always)]
-    fn go<T: Lane>(n: u128, m: u128, lanes: usize, index: impl Fn(usize, usize) -> usize) -> u128 {
-        let (n, m) = (T::split(n), T::split(m));
+    fn go<T: Lane>(
+        n: &[T],
+        m: &[T],
+        lanes: usize,
+        index: impl Fn(usize, usize) -> usize,
+    ) -> T::Array {
         let mut r = T::split(0);
         for k in 0..lanes {
             let from = index(k, lanes);
-            r.as_mut()[k] = if from < lanes { n.as_ref()[from] } else { m.as_ref()[from - lanes] };
+            r.as_mut()[k] = if from < lanes { n[from] } else { m[from - lanes] };
         }
-        T::join(r)
+        r
     }
-    let (n, m) = (v(cpu, i.rn), v(cpu, i.rm));
+    let (n, m) = (*lanes::<T>(cpu, i.rn), *lanes::<T>(cpu, i.rm));
     // Two loops of constant length, which become host shuffles.
     let r = if i.ra == aux::WIDTH_64 {
-        go::<T>(n, m, const { T::LANES / 2 }, index)
+        go::<T>(n.as_ref(), m.as_ref(), const { T::LANES / 2 }, index)
     } else {
-        go::<T>(n, m, T::LANES, index)
+        go::<T>(n.as_ref(), m.as_ref(), T::LANES, index)
     };
-    set_v(cpu, i.rd, r);
+    set_lanes::<T>(cpu, i.rd, r);
     Flow::Next
 }
 
@@ -141,29 +131,36 @@ pub(super) fn trn<T: Lane, const ODD: bool>(cpu: &mut Cpu, i: &Insn) -> Flow {
     permute::<T>(cpu, i, |k, lanes| (k & !1) + usize::from(ODD) + k % 2 * lanes)
 }
 
-/// REV64, REV32, REV16: lanes in reverse order within each container of `imm` bits.
-pub(super) fn rev<T: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    let n = T::split(v(cpu, i.rn));
-    let flip = i.imm as usize / T::BITS as usize - 1;
+/// REV64, REV32, REV16: lanes in reverse order within each container of `BITS` bits.
+pub(super) fn rev<T: Lane, const BITS: u32>(cpu: &mut Cpu, i: &Insn) -> Flow {
+    let n = *lanes::<T>(cpu, i.rn);
+    let flip = const { (BITS / T::BITS).saturating_sub(1) as usize };
     let mut r = n;
     for (k, lane) in r.as_mut().iter_mut().enumerate() {
-        *lane = n.as_ref()[(k ^ flip) % T::LANES];
+        *lane = n.as_ref()[k ^ flip];
     }
-    set_v(cpu, i.rd, T::join(r) & width_mask(i.ra));
-    Flow::Next
+    write::<T>(cpu, i, r)
 }
 
 /// Vd's lanes are `f` of adjacent pairs of Vn, then of Vm.
 #[inline(always)]
 fn pairwise<T: Lane>(cpu: &mut Cpu, i: &Insn, f: impl Fn(T, T) -> T) -> Flow {
-    let (n, m) = (T::split(v(cpu, i.rn)), T::split(v(cpu, i.rm)));
-    let half = active::<T>(i) / 2;
-    let mut r = T::split(0);
-    for k in 0..half {
-        r.as_mut()[k] = f(n.as_ref()[2 * k], n.as_ref()[2 * k + 1]);
-        r.as_mut()[half + k] = f(m.as_ref()[2 * k], m.as_ref()[2 * k + 1]);
+    #[inline(always)]
+    fn go<T: Lane>(n: &[T], m: &[T], half: usize, f: impl Fn(T, T) -> T) -> T::Array {
+        let mut r = T::split(0);
+        for k in 0..half {
+            r.as_mut()[k] = f(n[2 * k], n[2 * k + 1]);
+            r.as_mut()[half + k] = f(m[2 * k], m[2 * k + 1]);
+        }
+        r
     }
-    set_v(cpu, i.rd, T::join(r));
+    let (n, m) = (*lanes::<T>(cpu, i.rn), *lanes::<T>(cpu, i.rm));
+    let r = if i.ra == aux::WIDTH_64 {
+        go(n.as_ref(), m.as_ref(), const { T::LANES / 4 }, f)
+    } else {
+        go(n.as_ref(), m.as_ref(), const { T::LANES / 2 }, f)
+    };
+    set_lanes::<T>(cpu, i.rd, r);
     Flow::Next
 }
 
@@ -184,16 +181,24 @@ pub(super) fn minp<T: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
 
 /// ADDP, scalar.
 pub(super) fn addp_scalar(cpu: &mut Cpu, i: &Insn) -> Flow {
-    let [low, high] = u64::split(v(cpu, i.rn));
+    let [low, high] = *lanes::<u64>(cpu, i.rn);
     set_v(cpu, i.rd, u128::from(low.wrapping_add(high)));
     Flow::Next
 }
 
 #[inline(always)]
+fn fold<T: Lane>(lanes: &[T], f: impl Fn(T, T) -> T) -> T {
+    lanes[1..].iter().fold(lanes[0], |r, lane| f(r, *lane))
+}
+
+#[inline(always)]
 fn reduce<T: Lane>(cpu: &mut Cpu, i: &Insn, f: impl Fn(T, T) -> T) -> Flow {
-    let n = T::split(v(cpu, i.rn));
-    let lanes = &n.as_ref()[..active::<T>(i)];
-    let r = lanes[1..].iter().fold(lanes[0], |r, lane| f(r, *lane));
+    let lanes = lanes::<T>(cpu, i.rn).as_ref();
+    let r = if i.ra == aux::WIDTH_64 {
+        fold::<T>(&lanes[..const { T::LANES / 2 }], f)
+    } else {
+        fold::<T>(lanes, f)
+    };
     set_v(cpu, i.rd, u128::from(r.bits()));
     Flow::Next
 }

@@ -3,13 +3,12 @@
 //! Immediate amounts are in `imm`: 0 to `BITS - 1` to the left, 1 to `BITS` to the right.
 
 use super::lanes::{
-    Lane, Narrow, Widen, accumulate, binary, map3_saturating, saturating, set_v, unary, v,
-    width_mask,
+    Lane, Narrow, Widen, accumulate, binary, binary_saturating, half_lanes, lanes, note_saturation,
+    set_lanes, set_v, unary, unary_saturating, v, width_mask,
 };
 use crate::cpu::Cpu;
 use crate::decode::simd::aux;
 use crate::insn::{Flow, Insn};
-use crate::softfloat::QC;
 
 /// The signed amount of a shift by register: the low byte of the lane.
 #[inline(always)]
@@ -72,23 +71,17 @@ pub(super) fn rshl_reg<T: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
 
 /// SQSHL and UQSHL, register.
 pub(super) fn qshl_reg<T: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    let operands = [v(cpu, i.rn), v(cpu, i.rm), 0];
-    saturating(cpu, i, operands, |ops, q| {
-        map3_saturating::<T>(ops, q, |n, m, _| match amount(m) {
-            s @ 0.. => left_saturated(n, s as u32),
-            s => (right(n, s.unsigned_abs()), false),
-        })
+    binary_saturating::<T, false>(cpu, i, |n, m| match amount(m) {
+        s @ 0.. => left_saturated(n, s as u32),
+        s => (right(n, s.unsigned_abs()), false),
     })
 }
 
 /// SQRSHL, UQRSHL.
 pub(super) fn qrshl_reg<T: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    let operands = [v(cpu, i.rn), v(cpu, i.rm), 0];
-    saturating(cpu, i, operands, |ops, q| {
-        map3_saturating::<T>(ops, q, |n, m, _| match amount(m) {
-            s @ 0.. => left_saturated(n, s as u32),
-            s => (right_rounded(n, s.unsigned_abs()), false),
-        })
+    binary_saturating::<T, false>(cpu, i, |n, m| match amount(m) {
+        s @ 0.. => left_saturated(n, s as u32),
+        s => (right_rounded(n, s.unsigned_abs()), false),
     })
 }
 
@@ -143,47 +136,49 @@ fn accumulate_n<T: Lane>(cpu: &mut Cpu, i: &Insn, f: impl Fn(T, T) -> T) -> Flow
 
 /// SQSHL and UQSHL, immediate.
 pub(super) fn qshl<T: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    let operands = [v(cpu, i.rn), 0, 0];
-    saturating(cpu, i, operands, |ops, q| {
-        map3_saturating::<T>(ops, q, |n, _, _| left_saturated(n, i.imm as u32))
-    })
+    let s = i.imm as u32;
+    unary_saturating(cpu, i, |n: T| left_saturated(n, s))
 }
 
 /// SQSHLU: a signed source, an unsigned result.
 pub(super) fn qshlu<S: Lane, U: Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    let operands = [v(cpu, i.rn), 0, 0];
-    saturating(cpu, i, operands, |ops, q| {
-        map3_saturating::<U>(ops, q, |n, _, _| {
-            if S::from_bits(n.bits()) < S::default() {
-                (U::default(), true)
-            } else {
-                left_saturated(n, i.imm as u32)
-            }
-        })
+    let s = i.imm as u32;
+    unary_saturating(cpu, i, |n: U| {
+        if S::from_bits(n.bits()) < S::default() {
+            (U::default(), true)
+        } else {
+            left_saturated(n, s)
+        }
     })
 }
 
 /// SSHLL, USHLL: the low or high half of Vn, each lane widened.
 pub(super) fn shll<T: Widen>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    let n = T::split(v(cpu, i.rn) >> if i.aux & aux::UPPER != 0 { 64 } else { 0 });
+    let s = i.imm as u32;
     let mut r = T::Double::split(0);
-    for (r, n) in r.as_mut().iter_mut().zip(n.as_ref()) {
-        *r = n.widen() << i.imm as u32;
+    for (r, n) in r.as_mut().iter_mut().zip(half_lanes::<T>(cpu, i, i.rn)) {
+        *r = n.widen() << s;
     }
-    set_v(cpu, i.rd, T::Double::join(r));
+    set_lanes::<T::Double>(cpu, i.rd, r);
     Flow::Next
 }
 
 /// Narrows every lane of Vn by `f` into the low half of Vd, or its high half with the rest kept.
 #[inline(always)]
 pub(super) fn narrow<T: Narrow>(cpu: &mut Cpu, i: &Insn, f: impl Fn(T) -> T::Half) -> Flow {
-    narrow2::<T>(cpu, i, |n, _| f(n))
+    let n = *lanes::<T>(cpu, i.rn);
+    let mut r = T::Half::split(0);
+    for (r, n) in r.as_mut().iter_mut().zip(n.as_ref()) {
+        *r = f(*n);
+    }
+    write_narrow(cpu, i, T::Half::join(r));
+    Flow::Next
 }
 
 /// As [`narrow`], of pairs of lanes of Vn and Vm.
 #[inline(always)]
 pub(super) fn narrow2<T: Narrow>(cpu: &mut Cpu, i: &Insn, f: impl Fn(T, T) -> T::Half) -> Flow {
-    let (n, m) = (T::split(v(cpu, i.rn)), T::split(v(cpu, i.rm)));
+    let (n, m) = (*lanes::<T>(cpu, i.rn), *lanes::<T>(cpu, i.rm));
     let mut r = T::Half::split(0);
     for ((r, n), m) in r.as_mut().iter_mut().zip(n.as_ref()).zip(m.as_ref()) {
         *r = f(*n, *m);
@@ -255,9 +250,7 @@ fn narrow_saturating<T: Lane, H: Lane>(
         saturated |= lane_saturated;
     }
     write_narrow(cpu, i, H::join(r));
-    if saturated {
-        cpu.fpsr |= QC;
-    }
+    note_saturation(cpu, saturated);
     Flow::Next
 }
 

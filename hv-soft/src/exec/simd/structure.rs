@@ -1,11 +1,10 @@
 //! LD1–LD4, ST1–ST4: structures of one to four elements, interleaved in memory.
 //!
-//! A multiple-structure access moves one block of up to 64 bytes between memory and a buffer, and the
-//! buffer's elements from or to the registers. The block moves in pieces of eight bytes where a TLB
-//! hit alone settles each, else element by element, which is what the architecture's alignment
-//! checks and watchpoints see.
+//! A multiple-structure access moves as many bytes as a register has at a time where a TLB hit alone
+//! settles that, else element by element, which is what the architecture's alignment checks and
+//! watchpoints see.
 
-use super::lanes::{Lane, set_v, splat, v, width_mask};
+use super::lanes::{Lane, insert, lane, set_lanes, set_v, splat, v, width_mask};
 use super::memory::{Part, attempt};
 use crate::cpu::Cpu;
 use crate::decode::simd::{aux, mem};
@@ -33,97 +32,116 @@ fn write_back(cpu: &mut Cpu, i: &Insn, base: u64) {
     }
 }
 
-/// Bytes of each register that take part.
+/// Moves `WIDTH` bytes (8 or 16) from memory, in one piece if a TLB hit alone settles that, else in
+/// elements of `T`.
 #[inline(always)]
-fn width(i: &Insn) -> usize {
-    if i.aux & mem::FULL != 0 { 16 } else { 8 }
+fn read<T: Part, const WIDTH: usize>(cpu: &mut Cpu, va: u64) -> Result<u128, Flow> {
+    let whole = match WIDTH {
+        16 => cpu.load_hit::<u128>(va),
+        _ => cpu.load_hit::<u64>(va).map(u128::from),
+    };
+    match whole {
+        Some(whole) => Ok(whole),
+        None => read_elements::<T>(cpu, va, WIDTH),
+    }
 }
 
-/// Reads a block of elements of `T`; its length is a multiple of eight.
+#[cold]
+fn read_elements<T: Part>(cpu: &mut Cpu, va: u64, width: usize) -> Result<u128, Flow> {
+    let mut value = 0;
+    for offset in (0..width).step_by(T::SIZE as usize) {
+        let element = cpu.load::<T>(va.wrapping_add(offset as u64), Access::Normal)?;
+        value |= element.extend() << (8 * offset);
+    }
+    Ok(value)
+}
+
+/// Moves `WIDTH` bytes (8 or 16) to memory, as [`read`] does from it.
 #[inline(always)]
-fn read_block<T: Part>(cpu: &mut Cpu, va: u64, block: &mut [u8]) -> Result<(), Flow> {
-    let address = |offset: usize| va.wrapping_add(offset as u64);
-    let hit = block.chunks_exact_mut(8).enumerate().all(|(k, piece)| {
-        cpu.load_hit::<u64>(address(8 * k))
-            .map(|word| piece.copy_from_slice(&word.to_le_bytes()))
-            .is_some()
-    });
-    if !hit {
-        let size = T::SIZE as usize;
-        for (k, piece) in block.chunks_exact_mut(size).enumerate() {
-            let element = cpu.load::<T>(address(size * k), Access::Normal)?;
-            piece.copy_from_slice(&element.extend().to_le_bytes()[..size]);
-        }
+fn write<T: Part, const WIDTH: usize>(cpu: &mut Cpu, va: u64, value: u128) -> Result<(), Flow> {
+    let hit = match WIDTH {
+        16 => cpu.store_hit(va, value),
+        _ => cpu.store_hit(va, value as u64),
+    };
+    if hit { Ok(()) } else { write_elements::<T>(cpu, va, value, WIDTH) }
+}
+
+#[cold]
+fn write_elements<T: Part>(cpu: &mut Cpu, va: u64, value: u128, width: usize) -> Result<(), Flow> {
+    for offset in (0..width).step_by(T::SIZE as usize) {
+        let element = T::of(value >> (8 * offset));
+        cpu.store::<T>(va.wrapping_add(offset as u64), element, Access::Normal)?;
     }
     Ok(())
 }
 
-/// Writes a block of elements of `T`; its length is a multiple of eight.
-#[inline(always)]
-fn write_block<T: Part>(cpu: &mut Cpu, va: u64, block: &[u8]) -> Result<(), Flow> {
-    let address = |offset: usize| va.wrapping_add(offset as u64);
-    let hit = block.chunks_exact(8).enumerate().all(|(k, piece)| {
-        let mut word = [0; 8];
-        word.copy_from_slice(piece);
-        cpu.store_hit(address(8 * k), u64::from_le_bytes(word))
-    });
-    if !hit {
-        let size = T::SIZE as usize;
-        for (k, piece) in block.chunks_exact(size).enumerate() {
-            let mut element = [0; 16];
-            element[..size].copy_from_slice(piece);
-            let element = T::of(u128::from_le_bytes(element));
-            cpu.store::<T>(address(size * k), element, Access::Normal)?;
-        }
-    }
-    Ok(())
-}
-
-/// LD1–LD4, multiple structures: `S` registers interleaved.
-fn ld_multiple<T: Part, const S: usize>(cpu: &mut Cpu, i: &Insn) -> Flow {
+/// LD1, multiple structures: registers one after the other.
+fn ld_consecutive<T: Part, const WIDTH: usize>(cpu: &mut Cpu, i: &Insn) -> Flow {
     let base = attempt!(cpu.base(i.rn));
-    let (width, count) = (width(i), registers(i));
-    let mut block = [0u8; 64];
-    attempt!(read_block::<T>(cpu, base, &mut block[..width * count]));
-    let size = T::SIZE as usize;
-    for first in (0..count).step_by(S) {
-        let part = &block[first * width..];
-        for s in 0..S {
-            let mut bytes = [0u8; 16];
-            if S == 1 {
-                bytes[..width].copy_from_slice(&part[..width]);
-            } else {
-                for (to, from) in bytes[..width].chunks_exact_mut(size).zip(part.chunks(S * size)) {
-                    to.copy_from_slice(&from[s * size..(s + 1) * size]);
-                }
-            }
-            set_v(cpu, register(i, first + s), u128::from_le_bytes(bytes));
-        }
+    for k in 0..registers(i) {
+        let va = base.wrapping_add((k * WIDTH) as u64);
+        let value = attempt!(read::<T, WIDTH>(cpu, va));
+        set_v(cpu, register(i, k), value);
     }
     write_back(cpu, i, base);
     Flow::Next
 }
 
-/// ST1–ST4, multiple structures: `S` registers interleaved.
-fn st_multiple<T: Part, const S: usize>(cpu: &mut Cpu, i: &Insn) -> Flow {
+/// ST1, multiple structures: registers one after the other.
+fn st_consecutive<T: Part, const WIDTH: usize>(cpu: &mut Cpu, i: &Insn) -> Flow {
     let base = attempt!(cpu.base(i.rn));
-    let (width, count) = (width(i), registers(i));
-    let size = T::SIZE as usize;
-    let mut block = [0u8; 64];
-    for first in (0..count).step_by(S) {
-        let part = &mut block[first * width..];
-        for s in 0..S {
-            let bytes = v(cpu, register(i, first + s)).to_le_bytes();
-            if S == 1 {
-                part[..width].copy_from_slice(&bytes[..width]);
-            } else {
-                for (from, to) in bytes[..width].chunks_exact(size).zip(part.chunks_mut(S * size)) {
-                    to[s * size..(s + 1) * size].copy_from_slice(from);
-                }
-            }
+    for k in 0..registers(i) {
+        let va = base.wrapping_add((k * WIDTH) as u64);
+        let value = v(cpu, register(i, k));
+        attempt!(write::<T, WIDTH>(cpu, va, value));
+    }
+    write_back(cpu, i, base);
+    Flow::Next
+}
+
+/// LD2–LD4, multiple structures: `S` registers interleaved.
+fn ld_interleaved<T: Part + Lane, const WIDTH: usize, const S: usize>(
+    cpu: &mut Cpu,
+    i: &Insn,
+) -> Flow {
+    let base = attempt!(cpu.base(i.rn));
+    let mut block = [T::split(0); S];
+    for (k, piece) in block.iter_mut().enumerate() {
+        let va = base.wrapping_add((k * WIDTH) as u64);
+        *piece = T::split(attempt!(read::<T, WIDTH>(cpu, va)));
+    }
+    let lanes = WIDTH / T::SIZE as usize;
+    for s in 0..S {
+        let mut register_lanes = T::split(0);
+        for (n, lane) in register_lanes.as_mut()[..lanes].iter_mut().enumerate() {
+            let element = n * S + s;
+            *lane = block[element / lanes].as_ref()[element % lanes];
+        }
+        set_lanes::<T>(cpu, register(i, s), register_lanes);
+    }
+    write_back(cpu, i, base);
+    Flow::Next
+}
+
+/// ST2–ST4, multiple structures: `S` registers interleaved.
+fn st_interleaved<T: Part + Lane, const WIDTH: usize, const S: usize>(
+    cpu: &mut Cpu,
+    i: &Insn,
+) -> Flow {
+    let base = attempt!(cpu.base(i.rn));
+    let lanes = WIDTH / T::SIZE as usize;
+    let mut block = [T::split(0); S];
+    for s in 0..S {
+        let register_lanes = *super::lanes::lanes::<T>(cpu, register(i, s));
+        for (n, lane) in register_lanes.as_ref()[..lanes].iter().enumerate() {
+            let element = n * S + s;
+            block[element / lanes].as_mut()[element % lanes] = *lane;
         }
     }
-    attempt!(write_block::<T>(cpu, base, &block[..width * count]));
+    for (k, piece) in block.iter().enumerate() {
+        let va = base.wrapping_add((k * WIDTH) as u64);
+        attempt!(write::<T, WIDTH>(cpu, va, T::join(*piece)));
+    }
     write_back(cpu, i, base);
     Flow::Next
 }
@@ -134,9 +152,8 @@ fn ld_single<T: Part + Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
     for k in 0..registers(i) {
         let at = base.wrapping_add(k as u64 * T::SIZE);
         let element = attempt!(cpu.load::<T>(at, Access::Normal));
-        let mut lanes = T::split(v(cpu, register(i, k)));
-        lanes.as_mut()[usize::from(i.ra) % T::LANES] = element;
-        set_v(cpu, register(i, k), T::join(lanes));
+        let value = insert(v(cpu, register(i, k)), usize::from(i.ra), element);
+        set_v(cpu, register(i, k), value);
     }
     write_back(cpu, i, base);
     Flow::Next
@@ -147,7 +164,7 @@ fn st_single<T: Part + Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
     let base = attempt!(cpu.base(i.rn));
     for k in 0..registers(i) {
         let at = base.wrapping_add(k as u64 * T::SIZE);
-        let element = T::split(v(cpu, register(i, k))).as_ref()[usize::from(i.ra) % T::LANES];
+        let element = lane::<T>(v(cpu, register(i, k)), usize::from(i.ra));
         attempt!(cpu.store::<T>(at, element, Access::Normal));
     }
     write_back(cpu, i, base);
@@ -168,23 +185,27 @@ fn ld_replicate<T: Part + Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
 }
 
 macro_rules! by_interleave {
-    ($i:expr, $f:ident, $t:ty) => {
-        match $i.aux >> mem::INTERLEAVE_SHIFT & 3 {
-            0 => $f::<$t, 1>,
-            1 => $f::<$t, 2>,
-            2 => $f::<$t, 3>,
-            _ => $f::<$t, 4>,
+    ($i:expr, $consecutive:ident, $interleaved:ident, $t:ty) => {
+        match ($i.aux >> mem::INTERLEAVE_SHIFT & 3, $i.aux & mem::FULL != 0) {
+            (0, false) => $consecutive::<$t, 8>,
+            (0, true) => $consecutive::<$t, 16>,
+            (1, false) => $interleaved::<$t, 8, 2>,
+            (1, true) => $interleaved::<$t, 16, 2>,
+            (2, false) => $interleaved::<$t, 8, 3>,
+            (2, true) => $interleaved::<$t, 16, 3>,
+            (_, false) => $interleaved::<$t, 8, 4>,
+            (_, true) => $interleaved::<$t, 16, 4>,
         }
     };
 }
 
 macro_rules! by_element {
-    ($i:expr, $pick:ident, $f:ident) => {
+    ($i:expr, $pick:ident, $($f:ident),+) => {
         match $i.aux & mem::SIZE {
-            0 => $pick!($i, $f, u8),
-            1 => $pick!($i, $f, u16),
-            2 => $pick!($i, $f, u32),
-            _ => $pick!($i, $f, u64),
+            0 => $pick!($i, $($f),+, u8),
+            1 => $pick!($i, $($f),+, u16),
+            2 => $pick!($i, $($f),+, u32),
+            _ => $pick!($i, $($f),+, u64),
         }
     };
 }
@@ -197,12 +218,12 @@ macro_rules! plain {
 
 /// The handler of LD1–LD4, multiple structures.
 pub(super) fn ld_multiple_handler(i: &Insn) -> Handler {
-    by_element!(i, by_interleave, ld_multiple)
+    by_element!(i, by_interleave, ld_consecutive, ld_interleaved)
 }
 
 /// The handler of ST1–ST4, multiple structures.
 pub(super) fn st_multiple_handler(i: &Insn) -> Handler {
-    by_element!(i, by_interleave, st_multiple)
+    by_element!(i, by_interleave, st_consecutive, st_interleaved)
 }
 
 /// The handler of LD1–LD4, single structure.
