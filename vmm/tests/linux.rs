@@ -4,7 +4,7 @@ mod common;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use common::{config, in_its_own_process, machine, machine_threads};
+use common::{config, in_its_own_process, machine, machine_threads, soak};
 use vmm::{Error, OnReset, Outcome};
 
 /// Boots with `vcpus` and checks what init reports.
@@ -179,5 +179,48 @@ fn what_is_typed_arrives() {
         assert_eq!(machine.wait(), Outcome::PoweredOff);
         drop(machine);
         assert_eq!(console.values("typed"), [line.as_str(), "quit"], "{}", console.text());
+    });
+}
+
+#[test]
+fn many_boots_in_a_row_do_not_hang() {
+    in_its_own_process("many_boots_in_a_row_do_not_hang", || {
+        for _ in 0..if soak() { 100 } else { 10 } {
+            let (machine, console) = machine(&config("roam", 2));
+            machine.run().unwrap();
+            assert_eq!(machine.wait(), Outcome::PoweredOff);
+            drop(machine);
+            assert_eq!(console.values("visited"), ["2"], "{}", console.text());
+        }
+    });
+}
+
+/// User and system time of this process (proc(5), fields 14 and 15 of `stat`; 100 a second).
+#[cfg(target_os = "linux")]
+fn cpu_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    // The command in field 2 is in parentheses.
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let ticks: u64 =
+        fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_idle_guest_leaves_the_host_alone() {
+    in_its_own_process("an_idle_guest_leaves_the_host_alone", || {
+        let (machine, console) = machine(&config("idle", 4));
+        machine.run().unwrap();
+        console.wait_for("kiln: init idle", 1);
+        // The kernel has a little left to do after init starts.
+        std::thread::sleep(Duration::from_secs(3));
+        let before = cpu_time();
+        let watched = Duration::from_secs(if soak() { 30 } else { 10 });
+        std::thread::sleep(watched);
+        let used = cpu_time() - before;
+        machine.stop();
+        machine.wait();
+        assert!(used < watched * 3 / 100, "{used:?} of CPU time in {watched:?}");
     });
 }

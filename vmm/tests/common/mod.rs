@@ -63,6 +63,11 @@ fn collect(mut from: impl io::Read + Send + 'static) -> std::thread::JoinHandle<
     })
 }
 
+/// Whether to run at the counts that take hours (`cargo xtask soak`).
+pub(crate) fn soak() -> bool {
+    std::env::var_os("KILN_SOAK").is_some()
+}
+
 /// The guest kernel that `cargo xtask guest-kernel` keeps in the user's cache.
 pub(crate) fn kernel() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(

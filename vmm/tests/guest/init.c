@@ -4,18 +4,25 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/input.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/random.h>
 #include <sys/reboot.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <linux/vm_sockets.h> // wants <sys/socket.h> before it
 
 static void slurp(const char *path, char *into, size_t size) {
     int fd = open(path, O_RDONLY);
@@ -106,6 +113,147 @@ static void echo(void) {
     }
 }
 
+// The same sequence as `Pattern` in devices.rs: xorshift64 (Marsaglia 2003).
+static uint64_t next(uint64_t *state) {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+static void fill(uint64_t *state, void *into, size_t size) {
+    uint64_t *words = into;
+    for (size_t n = 0; n < size / 8; n++) words[n] = next(state);
+}
+
+enum { BLOCK = 65536 };
+
+// Writes every block of the disk, in an order that jumps about, then reads all back.
+static void disk(void) {
+    int fd = open("/dev/vda", O_RDWR);
+    uint64_t size = 0;
+    static uint64_t data[BLOCK / 8], seen[BLOCK / 8];
+    if (fd < 0 || ioctl(fd, BLKGETSIZE64, &size)) {
+        printf("kiln: disk absent\n");
+        return;
+    }
+    uint64_t blocks = size / BLOCK;
+    for (uint64_t n = 0; n < blocks; n++) {
+        // 40503 is odd, hence a permutation of a power of two of blocks.
+        uint64_t block = n * 40503 % blocks, state = block + 1;
+        fill(&state, data, BLOCK);
+        if (pwrite(fd, data, BLOCK, block * BLOCK) != BLOCK) {
+            printf("kiln: disk write failed\n");
+            return;
+        }
+    }
+    if (fsync(fd)) printf("kiln: disk fsync failed\n");
+    ioctl(fd, BLKFLSBUF, 0);
+    for (uint64_t block = 0; block < blocks; block++) {
+        uint64_t state = block + 1;
+        fill(&state, data, BLOCK);
+        if (pread(fd, seen, BLOCK, block * BLOCK) != BLOCK || memcmp(data, seen, BLOCK)) {
+            printf("kiln: disk differs at %llu\n", (unsigned long long)block);
+            return;
+        }
+    }
+    printf("kiln: disk blocks %llu\n", (unsigned long long)blocks);
+}
+
+// Says what each partition of the second disk holds: FNV-1a over its bytes.
+static void partitions(void) {
+    for (int n = 1; n < 16; n++) {
+        char path[64], name[256] = "", line[256];
+        snprintf(path, sizeof path, "/sys/class/block/vda%d/uevent", n);
+        FILE *uevent = fopen(path, "r");
+        if (!uevent) return;
+        while (fgets(line, sizeof line, uevent)) sscanf(line, "PARTNAME=%255s", name);
+        fclose(uevent);
+        snprintf(path, sizeof path, "/dev/vda%d", n);
+        int fd = open(path, O_RDONLY);
+        uint64_t hash = 0xcbf29ce484222325, size = 0;
+        static unsigned char bytes[BLOCK];
+        for (ssize_t got; fd >= 0 && (got = read(fd, bytes, sizeof bytes)) > 0; size += got)
+            for (ssize_t at = 0; at < got; at++) hash = (hash ^ bytes[at]) * 0x100000001b3;
+        if (fd >= 0) close(fd);
+        printf("kiln: partition %s %llu %016llx\n", name, (unsigned long long)size,
+               (unsigned long long)hash);
+    }
+}
+
+static int dial(unsigned port) {
+    struct sockaddr_vm host = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = port};
+    int fd = socket(AF_VSOCK, SOCK_STREAM, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&host, sizeof host) == 0) return fd;
+    if (fd >= 0) close(fd);
+    return -1;
+}
+
+// Both ways at once: sends `arg` MiB of one sequence and expects as much of another.
+static void stream(long mebibytes) {
+    int fd = dial(1024);
+    uint64_t left_out = mebibytes << 20, left_in = left_out, out = 1, in = 2;
+    static uint64_t sending[BLOCK / 8], expected[BLOCK / 8], got[BLOCK / 8];
+    size_t sent = 0, received = 0;
+    fill(&out, sending, BLOCK);
+    fill(&in, expected, BLOCK);
+    while (fd >= 0 && (left_out || left_in)) {
+        struct pollfd ready = {fd, (left_in ? POLLIN : 0) | (left_out ? POLLOUT : 0), 0};
+        if (poll(&ready, 1, -1) < 0) break;
+        if (ready.revents & POLLOUT && left_out) {
+            ssize_t n = send(fd, (char *)sending + sent, BLOCK - sent, MSG_DONTWAIT);
+            if (n > 0) {
+                left_out -= n;
+                sent += n;
+                if (sent == BLOCK) fill(&out, sending, BLOCK), sent = 0;
+            }
+        }
+        if (ready.revents & POLLIN && left_in) {
+            ssize_t n = recv(fd, got, BLOCK - received, MSG_DONTWAIT);
+            if (n == 0 || (n > 0 && memcmp(got, (char *)expected + received, n))) break;
+            if (n > 0) {
+                left_in -= n;
+                received += n;
+                if (received == BLOCK) fill(&in, expected, BLOCK), received = 0;
+            }
+        }
+    }
+    printf("kiln: stream %s\n", left_out || left_in ? "broken" : "whole");
+    // The host has read all when it closes.
+    shutdown(fd, SHUT_WR);
+    while (recv(fd, got, BLOCK, 0) > 0) {}
+}
+
+// `count` connections open at once, each with something of its own to be echoed.
+static void streams(long count) {
+    static int fds[4096];
+    long good = 0;
+    for (long n = 0; n < count; n++) {
+        char text[64];
+        fds[n] = dial(1025);
+        int len = snprintf(text, sizeof text, "stream %ld", n);
+        if (fds[n] < 0 || write(fds[n], text, len) != len) fds[n] = -1;
+    }
+    for (long n = 0; n < count; n++) {
+        char text[64], echo[64] = "";
+        int len = snprintf(text, sizeof text, "stream %ld", n), had = 0;
+        for (ssize_t got; had < len && (got = read(fds[n], echo + had, len - had)) > 0;) had += got;
+        good += !strcmp(text, echo);
+    }
+    printf("kiln: streams %ld\n", good);
+}
+
+// Touches `mebibytes`, and once a line is typed gives them back to the kernel, and waits.
+static void touch(long mebibytes) {
+    size_t size = mebibytes << 20;
+    char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (size_t at = 0; memory != MAP_FAILED && at < size; at += 4096) memory[at] = 1;
+    printf("kiln: touched %ld\n", mebibytes);
+    getchar();
+    munmap(memory, size);
+    for (;;) pause();
+}
+
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     mkdir("/proc", 0755);
@@ -119,6 +267,10 @@ int main(void) {
     char *test = strstr(command_line, "kiln.test=");
     test = test ? test + strlen("kiln.test=") : "report";
     test[strcspn(test, " ")] = 0;
+    // An argument follows a comma.
+    char *comma = strchr(test, ',');
+    long argument = comma ? atol(comma + 1) : 0;
+    if (comma) *comma = 0;
     printf("kiln: init %s\n", test);
     int end = RB_POWER_OFF;
     if (!strcmp(test, "report")) report();
@@ -128,6 +280,11 @@ int main(void) {
     else if (!strcmp(test, "panic")) return 1; // the kernel panics when init exits
     else if (!strcmp(test, "button")) wait_for_power_button();
     else if (!strcmp(test, "tick")) tick();
+    else if (!strcmp(test, "disk")) disk();
+    else if (!strcmp(test, "partitions")) partitions();
+    else if (!strcmp(test, "stream")) stream(argument);
+    else if (!strcmp(test, "streams")) streams(argument);
+    else if (!strcmp(test, "touch")) touch(argument);
     else if (!strcmp(test, "echo")) echo();
     else if (!strcmp(test, "idle")) for (;;) pause();
     fflush(stdout);
