@@ -38,7 +38,7 @@ fn parse_size(text: &str) -> Result<u64, String> {
 }
 
 impl PullFlags {
-    fn options(&self) -> anyhow::Result<PullOptions> {
+    pub(crate) fn options(&self) -> anyhow::Result<PullOptions> {
         let mut options = PullOptions { platform: self.platform.clone(), ..PullOptions::default() };
         options.parallel = self.jobs;
         options.limits.tar_bytes = self.layer_limit;

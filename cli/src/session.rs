@@ -39,11 +39,16 @@ pub enum Ended {
     Detached,
 }
 
-/// Carries stdio between this process and an attached stream until the process ends.
+/// Carries stdio between this process and an attached stream until the process ends: its output goes to `out` and `err`.
 ///
 /// # Errors
 /// When the stream fails, or standard output cannot be written.
-pub fn run(stream: UnixStream, stdio: Stdio) -> Result<Ended, ProtocolError> {
+pub fn run(
+    stream: UnixStream,
+    stdio: Stdio,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<Ended, ProtocolError> {
     let raw = if stdio.tty { RawMode::enter()? } else { None };
     let link = Arc::new(Link {
         stream: Mutex::new(stream.try_clone()?),
@@ -70,7 +75,7 @@ pub fn run(stream: UnixStream, stdio: Stdio) -> Result<Ended, ProtocolError> {
             false
         })
     });
-    let result = receive(stream, &link);
+    let result = receive(stream, &link, out, err);
     drop(stop_stdin);
     link.close();
     if let Some(signals) = signals {
@@ -127,8 +132,12 @@ impl Link {
     }
 }
 
-fn receive(mut stream: UnixStream, link: &Link) -> Result<Exit, ProtocolError> {
-    let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
+fn receive(
+    mut stream: UnixStream,
+    link: &Link,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<Exit, ProtocolError> {
     let (mut stdout, mut stderr) = (0, 0);
     loop {
         match read_frame(&mut stream)? {

@@ -32,4 +32,4 @@ pub use machine::{Machine, Resources};
 pub use parts::PartsState;
 pub use power::{Entry, Power};
 pub use proof::{Host, proof_of_life};
-pub use virtio::{BalloonHost, ConsolePort, Stat, VsockHost};
+pub use virtio::{BalloonHost, ConsolePort, Stat, VsockHost, VsockListener};

@@ -2,22 +2,35 @@
 
 mod boot;
 mod completions;
+mod cp;
+mod exec;
 mod images;
 mod inspect;
+mod kill;
 mod logs;
+mod machine_process;
 mod man;
+mod process;
 mod prune;
 mod ps;
 mod pull;
 mod rm;
 mod rmi;
+mod run;
+mod stats;
+mod stop;
+mod wait;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-use crate::exit::{Exit, KILN_FAILED};
+use crate::{
+    Home,
+    exit::{Exit, KILN_FAILED},
+    record::Machines,
+};
 
 /// Runs any OCI image as a hardware-isolated microVM.
 #[derive(Debug, Parser)]
@@ -40,17 +53,26 @@ impl Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(Box<run::Args>),
     Boot(boot::Args),
     Ps(ps::Args),
     Pull(pull::Args),
     Images(images::Args),
     Rmi(rmi::Args),
     Prune(prune::Args),
+    Exec(exec::Args),
     Logs(logs::Args),
-    Inspect(inspect::Args),
+    Stop(stop::Args),
+    Kill(kill::Args),
+    Wait(wait::Args),
     Rm(rm::Args),
+    Cp(cp::Args),
+    Inspect(inspect::Args),
+    Stats(stats::Args),
     Completions(completions::Args),
     Man(man::Args),
+    #[command(name = crate::launch::SUBCOMMAND, hide = true)]
+    MachineProcess(machine_process::Args),
 }
 
 /// How a command shows what it found.
@@ -65,6 +87,7 @@ pub(crate) enum Format {
 /// Runs a command and says with which status to exit.
 pub fn execute(cli: Cli) -> ExitCode {
     let result = match cli.command {
+        Command::Run(args) => run::run(&args),
         Command::Boot(args) => boot::run(&args),
         Command::Ps(args) => ps::run(&args),
         Command::Pull(args) => pull::run(&args),
@@ -72,8 +95,15 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Rmi(args) => rmi::run(&args),
         Command::Prune(args) => prune::run(&args),
         Command::Logs(args) => logs::run(&args),
-        Command::Inspect(args) => inspect::run(&args),
+        Command::Exec(args) => exec::run(args),
+        Command::Stop(args) => stop::run(&args),
+        Command::Kill(args) => kill::run(&args),
+        Command::Wait(args) => wait::run(&args),
         Command::Rm(args) => rm::run(&args),
+        Command::Cp(args) => cp::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Stats(args) => stats::run(&args),
+        Command::MachineProcess(args) => machine_process::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     };
@@ -89,6 +119,26 @@ pub fn execute(cli: Cli) -> ExitCode {
             error.downcast_ref::<Exit>().map_or(1, |exit| exit.status).into()
         }
     }
+}
+
+/// Does something to each machine and prints its name; goes on after a failure, and ends with the last one.
+fn for_each(
+    names: &[String],
+    mut work: impl FnMut(&Machines, &str) -> anyhow::Result<()>,
+) -> anyhow::Result<u8> {
+    let machines = Machines::open(&Home::open()?)?;
+    let mut failure: Option<anyhow::Error> = None;
+    for name in names {
+        match work(&machines, name) {
+            Ok(()) => println!("{name}"),
+            Err(error) => {
+                if let Some(earlier) = failure.replace(error) {
+                    eprintln!("kiln: {earlier:#}");
+                }
+            }
+        }
+    }
+    failure.map_or(Ok(0), Err)
 }
 
 /// Prints what clap says of a wrong command line, or the help or version that was asked for.

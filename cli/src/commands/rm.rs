@@ -2,24 +2,25 @@
 
 use clap::Parser;
 
-use crate::{Home, record::Machines};
+use crate::{control::StopRequest, sandbox::stop, signal};
 
 /// Remove machines that have ended
 #[derive(Debug, Parser)]
 pub(super) struct Args {
+    /// Kill those that run first
+    #[arg(short, long)]
+    force: bool,
     /// Names or ids of machines
     #[arg(required = true)]
     machines: Vec<String>,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
-    let machines = Machines::open(&Home::open()?)?;
-    let mut failure = None;
-    for name in &args.machines {
-        match machines.find(name).and_then(|machine| machine.remove()) {
-            Ok(()) => println!("{name}"),
-            Err(error) => failure = Some(error),
+    super::for_each(&args.machines, |machines, name| {
+        let machine = machines.find(name)?;
+        if args.force {
+            stop(&machine, &StopRequest { signal: Some(signal::KILL), timeout: Some(0) })?;
         }
-    }
-    failure.map_or(Ok(0), Err)
+        machine.remove()
+    })
 }

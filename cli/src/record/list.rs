@@ -11,15 +11,13 @@ use std::{
 use anyhow::{Context, bail};
 
 use super::{
-    Spec, State, Status, check_name,
-    name::random_id,
-    random_name,
+    Spec, State, Status, check_name, random_name,
     state::{read_json, write_json},
 };
 use crate::Home;
 
 /// Hexadecimal digits of an id that name its directory and that people see.
-pub(crate) const SHORT: usize = 12;
+pub const SHORT: usize = 12;
 
 /// The machines of a home.
 #[derive(Debug, Clone)]
@@ -49,7 +47,7 @@ impl Machines {
         Ok(Self { directory })
     }
 
-    /// Makes a machine's directory: `spec` with an id, and a name if it has none.
+    /// Makes a machine's directory; gives `spec` a name if it has none.
     ///
     /// # Errors
     /// When the name is taken or cannot be one.
@@ -59,6 +57,7 @@ impl Machines {
         }
         // Held until the directory has its name, so that two machines cannot take the same one.
         let guard = self.lock()?;
+        self.sweep()?;
         let machines = self.list()?;
         let taken = |name: &str| machines.iter().find(|machine| machine.spec.name == name);
         if spec.name.is_empty() {
@@ -74,7 +73,6 @@ impl Machines {
                 spec.name
             );
         }
-        spec.id = random_id()?;
         let directory = self.directory.join(&spec.id[..SHORT]);
         let work = self.directory.join(format!(".new-{}", &spec.id[..SHORT]));
         fs::DirBuilder::new().mode(0o700).create(&work)?;
@@ -129,6 +127,34 @@ impl Machines {
         }
     }
 
+    /// Removes what killed processes left: halves of machines, and machines that were to remove themselves.
+    fn sweep(&self) -> anyhow::Result<()> {
+        for entry in fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if [".new-", ".old-"]
+                .iter()
+                .any(|half| name.as_encoded_bytes().starts_with(half.as_bytes()))
+            {
+                // Another process may be at it as well.
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        for machine in self.list()? {
+            let forgotten =
+                jiff::Timestamp::now().as_second() - machine.spec.created.as_second() > 60;
+            let over = match machine.state.status {
+                Status::Created => forgotten,
+                Status::Running | Status::Paused => false,
+                Status::Exited => true,
+            };
+            if machine.spec.auto_remove && over && !machine.is_alive() {
+                machine.remove()?;
+            }
+        }
+        Ok(())
+    }
+
     fn lock(&self) -> anyhow::Result<File> {
         let file = File::create(self.directory.join(".lock"))?;
         file.lock()?;
@@ -137,6 +163,14 @@ impl Machines {
 }
 
 impl Machine {
+    /// The machine of this directory.
+    ///
+    /// # Errors
+    /// When it is gone or damaged.
+    pub fn open(directory: &Path) -> anyhow::Result<Self> {
+        Self::read(directory)
+    }
+
     fn read(directory: &Path) -> anyhow::Result<Self> {
         let spec: Spec = read_json(&directory.join("spec.json"))?;
         // Looked at first: a process that ends between the two has written its last state by then.
@@ -146,14 +180,6 @@ impl Machine {
         let state = if started && !alive { state.abandoned() } else { state };
         let directory = directory.to_path_buf();
         Ok(Self { directory, spec, state })
-    }
-
-    /// Reads it again.
-    ///
-    /// # Errors
-    /// When it is gone.
-    pub fn refresh(&self) -> anyhow::Result<Self> {
-        Self::read(&self.directory)
     }
 
     /// The first digits of its id.
@@ -191,6 +217,11 @@ impl Machine {
         if self.is_alive() {
             bail!("machine {} is running; stop it first or use --force", self.spec.name);
         }
+        self.bury()
+    }
+
+    /// Removes its directory although its process lives: it is the one that asks.
+    pub(crate) fn bury(&self) -> anyhow::Result<()> {
         // Out of sight at once, so that a removal that is cut short leaves no half machine.
         let grave = self.directory.with_file_name(format!(".old-{}", self.short_id()));
         match fs::rename(&self.directory, &grave) {
@@ -198,6 +229,19 @@ impl Machine {
             other => other?,
         }
         fs::remove_dir_all(&grave).with_context(|| format!("cannot remove {}", grave.display()))
+    }
+
+    /// Writes down that the machine never came to run, and why.
+    pub(crate) fn record_failure(&self, error: &anyhow::Error) -> anyhow::Result<()> {
+        let state = State {
+            status: Status::Exited,
+            pid: None,
+            finished: Some(jiff::Timestamp::now()),
+            exit_code: Some(crate::KILN_FAILED.into()),
+            error: Some(format!("{error:#}")),
+            ..self.state.clone()
+        };
+        state.write(&self.directory.join("state.json"))
     }
 
     /// Takes the lock that says that this machine's process lives.

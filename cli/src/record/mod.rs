@@ -17,7 +17,7 @@ mod name;
 mod spec;
 mod state;
 
-pub use list::{Machine, Machines};
-pub use name::{check_name, random_name};
+pub use list::{Machine, Machines, SHORT};
+pub use name::{check_name, random_id, random_name};
 pub use spec::{Origin, PortMapping, Protocol, Spec};
 pub use state::{State, Status};

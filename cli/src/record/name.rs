@@ -66,7 +66,7 @@ pub fn random_name() -> anyhow::Result<String> {
 }
 
 /// 64 hexadecimal digits.
-pub(super) fn random_id() -> anyhow::Result<String> {
+pub fn random_id() -> anyhow::Result<String> {
     let mut random = [0; 32];
     random_bytes(&mut random)?;
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())

@@ -29,6 +29,8 @@ pub struct Spec {
     pub guest: agent::Config,
     /// The process that is the machine's purpose.
     pub process: agent::ProcessSpec,
+    /// Standard input ends when the client that gave it goes, as with `kiln run -i`.
+    pub stdin_once: bool,
     /// TCP ports of the guest that the host publishes.
     pub ports: Vec<PortMapping>,
     /// Labels for people and scripts.

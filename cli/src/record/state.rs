@@ -44,6 +44,9 @@ pub struct State {
     /// The published ports, with the host's choice in place of 0.
     #[serde(default)]
     pub ports: Vec<PortMapping>,
+    /// How long each step of its start took, in milliseconds.
+    #[serde(default)]
+    pub timings: Vec<(String, f64)>,
 }
 
 impl State {
@@ -58,6 +61,7 @@ impl State {
             oom_killed: false,
             error: None,
             ports: Vec::new(),
+            timings: Vec::new(),
         }
     }
 

@@ -1,0 +1,304 @@
+//! `kiln cp`
+
+use std::{
+    fs,
+    io::{self, Read, Write},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+};
+
+use agent::{
+    Channel, Connection, FailureKind, FileInfo, Frame, Input, MAX_DATA, Output, ProtocolError,
+    Reply, Request, decode_message,
+};
+use anyhow::{Context, bail};
+use clap::Parser;
+
+use crate::{Home, agent_link, control::Client, launch, record::Machines};
+
+/// Copy files between a machine that runs and the host
+///
+/// One of the two places is in a machine, written MACHINE:PATH. `-` is a tar stream on standard input or output.
+#[derive(Debug, Parser)]
+pub(super) struct Args {
+    /// Keep numeric owners
+    #[arg(short, long)]
+    archive: bool,
+    /// Follow the source if it is a symbolic link
+    #[arg(short = 'L', long)]
+    follow_link: bool,
+    /// Where from
+    source: String,
+    /// Where to
+    destination: String,
+}
+
+const FILE_TYPE: u32 = 0o170_000;
+const DIRECTORY: u32 = 0o040_000;
+
+pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
+    match (in_machine(&args.source), in_machine(&args.destination)) {
+        (Some((machine, path)), None) => copy_out(args, &client(machine)?, path)?,
+        (None, Some((machine, path))) => copy_in(args, &client(machine)?, path)?,
+        (Some(_), Some(_)) => bail!("cannot copy between machines; copy to the host first"),
+        (None, None) => bail!("neither place is in a machine; write one as MACHINE:PATH"),
+    }
+    Ok(0)
+}
+
+/// Splits `MACHINE:PATH`; a path of the host starts with `/` or `.`, or has no colon.
+fn in_machine(place: &str) -> Option<(&str, &str)> {
+    if place.starts_with(['/', '.']) {
+        return None;
+    }
+    place.split_once(':')
+}
+
+fn client(name: &str) -> anyhow::Result<Client> {
+    launch::running(&Machines::open(&Home::open()?)?.find(name)?)
+}
+
+fn absolute(path: &str) -> String {
+    if path.starts_with('/') { path.into() } else { format!("/{path}") }
+}
+
+fn copy_out(args: &Args, client: &Client, path: &str) -> anyhow::Result<()> {
+    let mut agent = agent_link::connect(client)?;
+    let request = Request::CopyOut { path: absolute(path), follow: args.follow_link };
+    let Reply::File(info) = agent.call(&request).map_err(agent_link::explain)? else {
+        bail!("the guest's agent did not send {path}");
+    };
+    let mut stream = ArchiveReader { agent, bytes: io::Cursor::default(), over: false };
+    if args.destination == "-" {
+        io::copy(&mut stream, &mut io::stdout().lock())?;
+        return Ok(());
+    }
+    let destination = Path::new(&args.destination);
+    let (directory, name) = place(&info, destination, path.ends_with("/."))?;
+    let mut archive = tar::Archive::new(&mut stream);
+    archive.set_preserve_permissions(true);
+    archive.set_preserve_mtime(true);
+    archive.set_preserve_ownerships(args.archive);
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let target = renamed(&entry.path()?, &info.name, name.as_deref());
+        let target = target.to_path_buf();
+        // Unpacked through a path that is made safe here: nothing of it leaves the directory.
+        unpack(&mut entry, &directory, &target)?;
+    }
+    io::copy(&mut stream, &mut io::sink())?;
+    Ok(())
+}
+
+/// Where an archive goes on the host: into which directory, and as what if not under its own name.
+fn place(
+    info: &FileInfo,
+    destination: &Path,
+    content_only: bool,
+) -> anyhow::Result<(PathBuf, Option<PathBuf>)> {
+    if destination.is_dir() {
+        let name = content_only.then(PathBuf::new);
+        return Ok((destination.into(), name));
+    }
+    let slash = destination.as_os_str().as_encoded_bytes().ends_with(b"/");
+    if slash && info.mode & FILE_TYPE != DIRECTORY {
+        bail!("{} is no directory", destination.display());
+    }
+    let parent = destination.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    if !parent.is_dir() {
+        bail!("the directory {} does not exist", parent.display());
+    }
+    let name = destination.file_name().context("the destination has no name")?;
+    Ok((parent.into(), Some(name.into())))
+}
+
+/// Replaces the first component of an entry's path.
+fn renamed(path: &Path, from: &str, to: Option<&Path>) -> PathBuf {
+    match (to, path.strip_prefix(from)) {
+        (Some(to), Ok(rest)) if rest.as_os_str().is_empty() => to.into(),
+        (Some(to), Ok(rest)) => to.join(rest),
+        _ => path.into(),
+    }
+}
+
+fn unpack<R: Read>(
+    entry: &mut tar::Entry<'_, R>,
+    directory: &Path,
+    target: &Path,
+) -> anyhow::Result<()> {
+    use std::path::Component;
+    if target.as_os_str().is_empty() {
+        return Ok(());
+    }
+    if !target.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir)) {
+        bail!("the machine sent a file named {}, which leaves the destination", target.display());
+    }
+    // A link that the machine sent before must not lead a later file elsewhere.
+    let mut parent = directory.to_path_buf();
+    for component in target.parent().into_iter().flat_map(Path::components) {
+        parent.push(component);
+        match parent.symlink_metadata() {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => bail!("{} is no directory", parent.display()),
+            Err(_) => fs::create_dir(&parent)?,
+        }
+    }
+    let path = directory.join(target);
+    if path.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
+        fs::remove_file(&path)?;
+    }
+    if entry.header().entry_type().is_hard_link() {
+        let link = entry.link_name()?.context("the machine sent a link without a target")?;
+        bail!(
+            "{} is a hard link to {}, which cannot be copied alone",
+            target.display(),
+            link.display()
+        );
+    }
+    entry.unpack(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(())
+}
+
+fn copy_in(args: &Args, client: &Client, path: &str) -> anyhow::Result<()> {
+    let path = absolute(path);
+    let there = match agent_link::connect(client)?.call(&Request::Stat { path: path.clone() }) {
+        Ok(Reply::File(info)) => Some(info),
+        Err(ProtocolError::Failed(failure)) if failure.kind == FailureKind::NoSuchFile => None,
+        Ok(other) => bail!("the guest's agent answered {other:?}"),
+        Err(error) => return Err(error.into()),
+    };
+    let is_directory =
+        there.is_some_and(|info| info.mode & FILE_TYPE == DIRECTORY || info.link_target.is_some());
+    let source = Path::new(&args.source);
+    let (directory, name) = if is_directory || args.source == "-" {
+        let content_only = args.source.ends_with("/.");
+        let own = || source.canonicalize().ok().and_then(|p| p.file_name().map(PathBuf::from));
+        (path, if content_only { Some(PathBuf::new()) } else { own() })
+    } else {
+        let (parent, name) = path.trim_end_matches('/').rsplit_once('/').unwrap_or(("", "/"));
+        (if parent.is_empty() { "/".into() } else { parent.into() }, Some(name.into()))
+    };
+    let mut agent = agent_link::connect(client)?;
+    let request = Request::CopyIn { path: directory, owners: args.archive || args.source == "-" };
+    agent.call(&request).and_then(Reply::done).map_err(agent_link::explain)?;
+    let mut writer = ArchiveWriter { agent, offset: 0 };
+    if args.source == "-" {
+        io::copy(&mut io::stdin().lock(), &mut writer)?;
+    } else {
+        let name = name.with_context(|| format!("{} has no name", args.source))?;
+        pack(&mut writer, source, &name, args.follow_link)?;
+    }
+    let mut agent = writer.agent;
+    agent.send_message(&Input::Finished)?;
+    match agent.receive_message::<Reply>()? {
+        Reply::Failed(failure) => bail!(failure.message),
+        reply => Ok(reply.done()?),
+    }
+}
+
+fn pack(to: &mut ArchiveWriter, source: &Path, name: &Path, follow: bool) -> anyhow::Result<()> {
+    let metadata = if follow { fs::metadata(source) } else { fs::symlink_metadata(source) };
+    let metadata = metadata.with_context(|| format!("cannot read {}", source.display()))?;
+    let mut tar = tar::Builder::new(io::BufWriter::with_capacity(MAX_DATA, to));
+    tar.follow_symlinks(false);
+    let packed = if metadata.is_dir() {
+        tar.append_dir_all(name, source)
+    } else {
+        tar.follow_symlinks(follow);
+        tar.append_path_with_name(source, name)
+    };
+    packed.with_context(|| format!("cannot copy {}", source.display()))?;
+    tar.into_inner()?.flush()?;
+    Ok(())
+}
+
+/// The archive that the agent sends.
+struct ArchiveReader {
+    agent: Connection<UnixStream>,
+    bytes: io::Cursor<Vec<u8>>,
+    over: bool,
+}
+
+impl Read for ArchiveReader {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.bytes.read(into)?;
+            if count > 0 || self.over || into.is_empty() {
+                return Ok(count);
+            }
+            match self.agent.receive().map_err(io::Error::other)? {
+                Frame::Data { channel: Channel::Archive, bytes, .. } => {
+                    self.bytes = io::Cursor::new(bytes)
+                }
+                Frame::Data { .. } => {}
+                Frame::Message(body) => match decode_message(&body).map_err(io::Error::other)? {
+                    Output::Finished(None) => self.over = true,
+                    Output::Finished(Some(failure)) => {
+                        return Err(io::Error::other(failure.message));
+                    }
+                    Output::StdinTaken(_) | Output::Exited(_) => {}
+                },
+            }
+        }
+    }
+}
+
+/// The archive that the agent unpacks.
+struct ArchiveWriter {
+    agent: Connection<UnixStream>,
+    offset: u64,
+}
+
+impl Write for ArchiveWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let bytes = &bytes[..bytes.len().min(MAX_DATA)];
+        self.agent.send_data(Channel::Archive, self.offset, bytes).map_err(io::Error::other)?;
+        self.offset += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_told_apart() {
+        assert_eq!(in_machine("web:/etc/passwd"), Some(("web", "/etc/passwd")));
+        for host in ["/tmp/a:b", "./a:b", "file", "../x:y"] {
+            assert_eq!(in_machine(host), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn an_archive_cannot_leave_its_destination() {
+        let home = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        builder.append_link(&mut header, "d/link", outside.path()).unwrap();
+        let mut header = tar::Header::new_gnu();
+        header.set_size(1);
+        builder.append_data(&mut header, "d/link/file", &b"x"[..]).unwrap();
+        let bytes = builder.into_inner().unwrap();
+        let mut archive = tar::Archive::new(&bytes[..]);
+        let results: Vec<_> = archive
+            .entries()
+            .unwrap()
+            .map(|entry| {
+                let mut entry = entry.unwrap();
+                let path = entry.path().unwrap().into_owned();
+                unpack(&mut entry, home.path(), &path)
+            })
+            .collect();
+        assert!(results[0].is_ok() && results[1].is_err(), "{results:?}");
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,79 @@
+//! `kiln exec`
+
+use std::io::{self, IsTerminal};
+
+use agent::{ProcessSpec, WindowSize};
+use clap::Parser;
+
+use super::process::{self, EnvArgs};
+use crate::{
+    Home, agent_link, launch, options,
+    record::Machines,
+    session::{Ended, Stdio},
+    terminal,
+};
+
+/// Run one more command in a machine that runs
+#[derive(Debug, Parser)]
+#[command(trailing_var_arg = true)]
+pub(super) struct Args {
+    /// Do not wait for the command
+    #[arg(short, long)]
+    detach: bool,
+    /// Forward standard input
+    #[arg(short, long)]
+    interactive: bool,
+    /// Give the command a terminal
+    #[arg(short, long)]
+    tty: bool,
+    #[command(flatten)]
+    env: EnvArgs,
+    /// Working directory in the machine
+    #[arg(short, long)]
+    workdir: Option<String>,
+    /// User to run as: NAME|UID[:GROUP|GID]
+    #[arg(short, long)]
+    user: Option<String>,
+    /// Name or id of the machine
+    machine: String,
+    /// The command and its arguments
+    #[arg(required = true, allow_hyphen_values = true)]
+    command: Vec<String>,
+}
+
+pub(super) fn run(args: Args) -> anyhow::Result<u8> {
+    let machine = Machines::open(&Home::open()?)?.find(&args.machine)?;
+    let client = launch::running(&machine)?;
+    let main = &machine.spec.process;
+    let mut env = main.env.clone();
+    options::merge_env(&mut env, args.env.all()?);
+    if args.tty {
+        options::default_env(&mut env, "TERM", "xterm");
+    }
+    let spec = ProcessSpec {
+        args: args.command,
+        env,
+        cwd: args.workdir.unwrap_or_else(|| main.cwd.clone()),
+        user: args.user.unwrap_or_else(|| main.user.clone()),
+        tty: args
+            .tty
+            .then(|| terminal::window_size().unwrap_or(WindowSize { rows: 24, columns: 80 })),
+        stdin: args.interactive,
+        ..ProcessSpec::default()
+    };
+    if args.detach {
+        agent_link::exec_detached(&client, spec)?;
+        return Ok(0);
+    }
+    if args.tty && args.interactive && !io::stdin().is_terminal() {
+        anyhow::bail!(crate::Exit::new(
+            1,
+            "the input device is not a terminal; leave out -t, or run it from a terminal"
+        ));
+    }
+    let stdio = Stdio { stdin: args.interactive, tty: args.tty, signals: !args.tty };
+    Ok(match agent_link::exec(&client, spec, stdio, &mut io::stdout(), &mut io::stderr())? {
+        Ended::Exited(exit) => process::status(exit.status.code()),
+        Ended::Detached => 0,
+    })
+}

@@ -1,0 +1,277 @@
+//! `kiln run`
+
+use std::{
+    io::{self, IsTerminal},
+    time::Instant,
+};
+
+use agent::WindowSize;
+use anyhow::bail;
+use clap::Parser;
+
+use super::process::{self, EnvArgs};
+use crate::{
+    Home,
+    control::STDIO,
+    exit::{Exit, KILN_FAILED},
+    launch::Launched,
+    options::{Options, Pull},
+    prepare,
+    progress::{Mode, Show},
+    pull::PullFlags,
+    record::PortMapping,
+    session::{self, Ended, Stdio},
+    signal, terminal, text,
+};
+
+/// Run a command in a new machine made from an image
+#[derive(Debug, Parser)]
+#[command(trailing_var_arg = true)]
+pub(super) struct Args {
+    #[command(flatten)]
+    new: NewArgs,
+    /// Let it run in the background, and print its id
+    #[arg(short, long)]
+    detach: bool,
+    /// Remove it once it has ended
+    #[arg(long)]
+    rm: bool,
+    /// Forward standard input
+    #[arg(short, long)]
+    interactive: bool,
+    /// Give the command a terminal
+    #[arg(short, long)]
+    tty: bool,
+    /// Do not show the progress of a pull
+    #[arg(short, long)]
+    quiet: bool,
+    /// Say on standard error how long each step took
+    #[arg(long)]
+    timings: bool,
+    /// The image: a reference, oci-layout:DIR[:TAG], oci-archive:FILE or docker-archive:FILE
+    image: String,
+    /// The command and its arguments
+    #[arg(allow_hyphen_values = true)]
+    command: Vec<String>,
+}
+
+/// What can be said of a new machine.
+#[derive(Debug, Parser)]
+pub(super) struct NewArgs {
+    /// Name; default: one is made up
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    env: EnvArgs,
+    /// Working directory in the machine
+    #[arg(short, long)]
+    workdir: Option<String>,
+    /// User to run as: NAME|UID[:GROUP|GID]
+    #[arg(short, long)]
+    user: Option<String>,
+    /// Replace the image's entry point; an empty one removes it
+    #[arg(long)]
+    entrypoint: Option<String>,
+    /// The machine's host name
+    #[arg(long)]
+    hostname: Option<String>,
+    /// Memory, such as 512m or 2g
+    #[arg(short, long, default_value = "1g", value_parser = text::parse_size)]
+    memory: u64,
+    /// Virtual processors; default: the host's, at most four
+    #[arg(long)]
+    cpus: Option<u32>,
+    /// Publish a TCP port: [IP:]HOST:GUEST, on 127.0.0.1 unless an address is given
+    #[arg(short, long = "publish", value_name = "[IP:]HOST:GUEST")]
+    ports: Vec<PortMapping>,
+    /// When to pull the image
+    #[arg(long, value_enum, default_value = "missing")]
+    pull: Pull,
+    #[command(flatten)]
+    fetch: PullFlags,
+    /// Signal that asks the command to end
+    #[arg(long, value_parser = signal::parse)]
+    stop_signal: Option<i32>,
+    /// Seconds between that signal and SIGKILL
+    #[arg(long, default_value_t = 10, value_name = "SECONDS")]
+    stop_timeout: u64,
+    /// Label: KEY[=VALUE]
+    #[arg(short, long = "label", value_name = "KEY[=VALUE]")]
+    labels: Vec<String>,
+    /// Seconds that the guest may take until its agent answers
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    init_timeout: u64,
+    #[arg(short, long, hide = true)]
+    volume: Vec<String>,
+    #[arg(long, hide = true)]
+    mount: Vec<String>,
+    #[arg(long, visible_alias = "net", hide = true)]
+    network: Vec<String>,
+}
+
+impl NewArgs {
+    /// The options that these flags stand for.
+    pub(super) fn options(&self, image: &str, command: &[String]) -> anyhow::Result<Options> {
+        let unsupported = [
+            (&self.volume, "--volume", "copy files with `kiln cp`"),
+            (&self.mount, "--mount", "copy files with `kiln cp`"),
+            (&self.network, "--network", "publish ports with -p"),
+        ];
+        for (given, flag, remedy) in unsupported {
+            if !given.is_empty() {
+                bail!(Exit::new(KILN_FAILED, format!("{flag} is not supported yet; {remedy}")));
+            }
+        }
+        let label = |text: &String| {
+            let (key, value) = text.split_once('=').unwrap_or((text, ""));
+            (key.to_owned(), value.to_owned())
+        };
+        let options = Options::new(image);
+        Ok(Options {
+            command: command.to_vec(),
+            entrypoint: self.entrypoint.clone(),
+            env: self.env.all()?,
+            user: self.user.clone(),
+            workdir: self.workdir.clone(),
+            hostname: self.hostname.clone(),
+            name: self.name.clone(),
+            memory: self.memory,
+            cpus: self.cpus.unwrap_or(options.cpus),
+            ports: self.ports.clone(),
+            labels: self.labels.iter().map(label).collect(),
+            stop_signal: self.stop_signal,
+            stop_timeout: self.stop_timeout,
+            init_timeout: self.init_timeout,
+            pull: self.pull,
+            fetch: self.fetch.options()?,
+            ..options
+        })
+    }
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
+    // Whatever goes wrong before the command runs is kiln's own failure.
+    launch(args).map_err(|error| match error.downcast_ref::<Exit>() {
+        Some(_) => error,
+        None => Exit::new(KILN_FAILED, format!("{error:#}")).into(),
+    })
+}
+
+fn launch(args: &Args) -> anyhow::Result<u8> {
+    if args.tty && args.interactive && !args.detach && !io::stdin().is_terminal() {
+        bail!("the input device is not a terminal; leave out -t, or run it from a terminal");
+    }
+    let mut clock = Clock::start();
+    let home = Home::open()?;
+    let size = || terminal::window_size().unwrap_or(WindowSize { rows: 24, columns: 80 });
+    let options = Options {
+        tty: args.tty.then(size),
+        stdin: args.interactive,
+        stdin_once: args.interactive && !args.detach && !args.tty,
+        auto_remove: args.rm,
+        ..args.new.options(&args.image, &args.command)?
+    };
+    let show = Show::new(if args.quiet { Mode::None } else { Mode::Auto });
+    let machine = prepare::from_image(&home, &options, &|event| show.event(&event));
+    show.finish();
+    let machine = machine?;
+    clock.lap("image");
+    let auto_remove = machine.spec.auto_remove;
+    let directory = machine.clone();
+    let result = attach_and_start(args, machine, &mut clock);
+    if result.is_err() && auto_remove {
+        // The failure itself is what the user wants to hear of.
+        let _ = directory.remove();
+    }
+    if args.timings {
+        clock.print(&directory);
+    }
+    result
+}
+
+fn attach_and_start(
+    args: &Args,
+    machine: crate::record::Machine,
+    clock: &mut Clock,
+) -> anyhow::Result<u8> {
+    let launched = Launched::new(machine)?;
+    clock.lap("machine's process and virtual machine");
+    if args.detach {
+        launched.start()?;
+        println!("{}", launched.machine.spec.id);
+        return Ok(0);
+    }
+    // Attached before the start, so that not a byte is missed.
+    let stream = launched.client.upgrade("/v1/attach", STDIO)?;
+    launched.start()?;
+    clock.lap("guest's kernel, root and command");
+    let stdio = Stdio { stdin: args.interactive, tty: args.tty, signals: !args.tty };
+    let mut out = clock.watch(io::stdout());
+    let ended = session::run(stream, stdio, &mut out, &mut io::stderr());
+    let first = out.first;
+    clock.lap_at("command to its first output", first);
+    Ok(match ended {
+        Ok(Ended::Exited(exit)) => {
+            clock.lap("first output to the end");
+            launched.wait_gone();
+            clock.lap("power-off");
+            process::status(exit.status.code())
+        }
+        Ok(Ended::Detached) => 0,
+        Err(error) => return Err(launched.lost(error)),
+    })
+}
+
+/// Takes the time of each step.
+struct Clock {
+    last: Instant,
+    laps: Vec<(&'static str, f64)>,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { last: Instant::now(), laps: Vec::new() }
+    }
+
+    fn lap(&mut self, name: &'static str) {
+        self.lap_at(name, Some(Instant::now()));
+    }
+
+    fn lap_at(&mut self, name: &'static str, at: Option<Instant>) {
+        if let Some(at) = at {
+            self.laps.push((name, (at - self.last).as_secs_f64() * 1e3));
+            self.last = at;
+        }
+    }
+
+    fn watch<W: io::Write>(&self, inner: W) -> FirstWrite<W> {
+        FirstWrite { inner, first: None }
+    }
+
+    fn print(&self, machine: &crate::record::Machine) {
+        let inner = crate::record::Machine::open(&machine.directory).map(|m| m.state.timings);
+        for (name, ms) in &self.laps {
+            eprintln!("{ms:10.1} ms  {name}");
+        }
+        for (name, ms) in inner.unwrap_or_default() {
+            eprintln!("{ms:10.1} ms    in the machine's process: {name}");
+        }
+    }
+}
+
+/// Remembers when the first byte was written.
+struct FirstWrite<W> {
+    inner: W,
+    first: Option<Instant>,
+}
+
+impl<W: io::Write> io::Write for FirstWrite<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.first.get_or_insert_with(Instant::now);
+        self.inner.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}

@@ -1,0 +1,38 @@
+//! Bodies of requests and replies.
+
+use serde::{Deserialize, Serialize};
+
+/// Ask the process to end.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StopRequest {
+    /// Linux number of the signal to send first; the machine's own if absent.
+    pub signal: Option<i32>,
+    /// Seconds before SIGKILL; the machine's own if absent.
+    pub timeout: Option<u64>,
+}
+
+/// Send a signal to the process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KillRequest {
+    /// Linux number of the signal.
+    pub signal: i32,
+}
+
+/// How the process ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WaitReply {
+    /// 0 to 255; 128 + n after signal n.
+    pub exit_code: i32,
+}
+
+/// Why a request was not done.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// One sentence for people.
+    pub error: String,
+    /// The exit status that a command should have, if the failure has one: 125, 126 or 127.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<u8>,
+}

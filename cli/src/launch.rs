@@ -1,0 +1,97 @@
+//! Starts a machine's process from another one.
+
+use std::{
+    fs::{self, File},
+    os::unix::process::CommandExt,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use hyper::Method;
+
+use crate::{
+    control::{Client, ControlError},
+    exit::{Exit, KILN_FAILED},
+    record::{Machine, State},
+};
+
+/// The hidden subcommand that is a machine's process.
+pub(crate) const SUBCOMMAND: &str = "machine-process";
+
+/// How long a machine's process may take to open its control socket.
+const SOCKET_LIMIT: Duration = Duration::from_secs(30);
+
+/// A machine whose process was just started.
+#[derive(Debug)]
+pub(crate) struct Launched {
+    child: Child,
+    pub(crate) machine: Machine,
+    pub(crate) client: Client,
+}
+
+impl Launched {
+    /// Starts the process and waits until it can be talked to.
+    pub(crate) fn new(machine: Machine) -> anyhow::Result<Self> {
+        let log = File::create(machine.directory.join("process.log"))?;
+        let program = std::env::current_exe().context("cannot find kiln's own program file")?;
+        let mut child = Command::new(program)
+            .arg(SUBCOMMAND)
+            .arg(&machine.directory)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .context("cannot start the machine's process")?;
+        let client = Client::new(&machine.directory);
+        let ready = client.wait_ready(SOCKET_LIMIT, || matches!(child.try_wait(), Ok(None)));
+        let launched = Self { child, machine, client };
+        match ready {
+            Ok(()) => Ok(launched),
+            Err(error) => Err(launched.explain(error)),
+        }
+    }
+
+    /// Starts the guest's process; waits until it runs or why it does not.
+    pub(crate) fn start(&self) -> anyhow::Result<State> {
+        self.client.call(Method::POST, "/v1/start", &()).map_err(|error| self.explain(error))
+    }
+
+    /// Waits until the machine's process has ended.
+    pub(crate) fn wait_gone(mut self) {
+        // It can only fail if somebody else has waited for it.
+        let _ = self.child.wait();
+    }
+
+    /// What happened to a machine whose stdio broke off.
+    pub(crate) fn lost(&self, error: agent::ProtocolError) -> anyhow::Error {
+        // Its process may be writing down why.
+        self.machine.wait_gone(Duration::from_secs(5));
+        self.explain(ControlError::Broken(error.to_string()))
+    }
+
+    /// Turns what the control socket said, or did not say, into what happened.
+    fn explain(&self, error: ControlError) -> anyhow::Error {
+        if let ControlError::Refused(body) = error {
+            return Exit::new(body.exit_code.unwrap_or(KILN_FAILED), body.error).into();
+        }
+        let state = Machine::open(&self.machine.directory).map(|machine| machine.state);
+        if let Ok(State { error: Some(cause), .. }) = state {
+            return Exit::new(KILN_FAILED, cause).into();
+        }
+        let log =
+            fs::read_to_string(self.machine.directory.join("process.log")).unwrap_or_default();
+        let last = log.lines().last().unwrap_or_default();
+        Exit::new(KILN_FAILED, format!("the machine's process ended early: {error} {last}")).into()
+    }
+}
+
+/// The client of a machine that runs.
+pub(crate) fn running(machine: &Machine) -> anyhow::Result<Client> {
+    if !machine.is_alive() {
+        bail!("machine {} is not running", machine.spec.name);
+    }
+    Ok(Client::new(&machine.directory))
+}

@@ -1,0 +1,154 @@
+//! The virtual machine of a machine's process.
+
+use std::{
+    fmt,
+    fs::File,
+    io,
+    os::unix::net::UnixStream,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use vmm::{
+    DiskConfig, DiskSource, MachineConfig, OnReset, Outcome, PartConfig, Resources, VsockConfig,
+    VsockHost, VsockListener,
+};
+
+use crate::record::{Machine, Origin};
+
+/// The guest's context identifier, the first that is not reserved (virtio 1.2, 5.10.4).
+const GUEST_CID: u32 = 3;
+
+/// How long the guest may take to answer a new connection.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// The guest and the way to it.
+#[derive(Clone)]
+pub(crate) struct Guest {
+    machine: Arc<vmm::Machine>,
+    vsock: VsockHost,
+    /// Where the agent calls once it is ready.
+    calls: Arc<Mutex<VsockListener>>,
+    end: Arc<(Mutex<Option<String>>, Condvar)>,
+}
+
+impl Guest {
+    /// Builds the virtual machine and lets it run.
+    pub(super) fn start(record: &Machine) -> anyhow::Result<Self> {
+        let console = record.directory.join("console.log");
+        let serial = File::create(&console)
+            .with_context(|| format!("cannot create {}", console.display()))?;
+        let machine = vmm::Machine::new(
+            &config(record)?,
+            Resources { serial: Box::new(serial), console: Vec::new() },
+        )?;
+        let vsock = machine.vsock().context("the machine has no socket device")?;
+        let calls = vsock.listen(agent::DEFAULT_PORT)?;
+        machine.run()?;
+        let guest = Self {
+            machine: Arc::new(machine),
+            vsock,
+            calls: Arc::new(Mutex::new(calls)),
+            end: Arc::default(),
+        };
+        let waiting = guest.clone();
+        thread::Builder::new().name("guest".into()).spawn(move || {
+            let cause = match waiting.machine.wait() {
+                Outcome::PoweredOff | Outcome::Stopped => "it was switched off".to_owned(),
+                Outcome::Reset => {
+                    "its kernel panicked or reset it; see the end of console.log".to_owned()
+                }
+                failed => failed.to_string(),
+            };
+            let (end, ended) = &*waiting.end;
+            *end.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause);
+            ended.notify_all();
+        })?;
+        Ok(guest)
+    }
+
+    /// Connects to a vsock port of the guest.
+    pub(super) fn connect(&self, port: u32) -> io::Result<UnixStream> {
+        self.vsock.connect(port, CONNECT_LIMIT)
+    }
+
+    /// Waits for the agent's call, at most so long.
+    pub(super) fn wait_agent(&self, limit: Duration) -> anyhow::Result<()> {
+        /// How often to look whether there still is a guest that could call.
+        const LOOK: Duration = Duration::from_millis(100);
+        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waited = Duration::ZERO;
+        while waited < limit {
+            if calls.accept(LOOK).is_ok() {
+                return Ok(());
+            }
+            if let Some(cause) = self.ended() {
+                bail!("the guest ended before its agent answered: {cause}");
+            }
+            waited += LOOK;
+        }
+        bail!(
+            "the guest's agent did not answer within {} s; see console.log, or allow more with --init-timeout",
+            limit.as_secs()
+        )
+    }
+
+    /// Waits until the guest has ended; why it did.
+    pub(super) fn wait(&self) -> String {
+        let (end, ended) = &*self.end;
+        let end = end.lock().unwrap_or_else(PoisonError::into_inner);
+        let end =
+            ended.wait_while(end, |end| end.is_none()).unwrap_or_else(PoisonError::into_inner);
+        end.clone().unwrap_or_default()
+    }
+
+    /// Waits until the guest has ended, at most so long; whether it did.
+    pub(super) fn wait_limited(&self, limit: Duration) -> bool {
+        let (end, ended) = &*self.end;
+        let end = end.lock().unwrap_or_else(PoisonError::into_inner);
+        let (end, _) = ended
+            .wait_timeout_while(end, limit, |end| end.is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        end.is_some()
+    }
+
+    /// Switches it off at once.
+    pub(super) fn kill(&self) {
+        self.machine.stop();
+    }
+
+    fn ended(&self) -> Option<String> {
+        self.end.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl fmt::Debug for Guest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guest").finish_non_exhaustive()
+    }
+}
+
+fn config(record: &Machine) -> anyhow::Result<MachineConfig> {
+    let Origin::Boot { kernel, initramfs, layers } = &record.spec.origin else {
+        bail!("a snapshot does not boot");
+    };
+    let parts = layers.iter().enumerate().map(|(index, path)| PartConfig {
+        path: path.clone(),
+        label: format!("layer{}", index + 1),
+    });
+    let mut config = MachineConfig::new(kernel);
+    config.memory = record.spec.memory.next_multiple_of(2 << 20);
+    config.vcpus = record.spec.cpus;
+    config.initramfs = Some(initramfs.clone());
+    // A panic ends the machine instead of leaving a guest that does nothing.
+    config.command_line = "console=ttyAMA0 quiet panic=-1".into();
+    config.disks = vec![DiskConfig {
+        name: "image".into(),
+        source: DiskSource::Composite { parts: parts.collect() },
+    }];
+    config.vsock = Some(VsockConfig { cid: GUEST_CID, socket: None });
+    config.on_reset = OnReset::End;
+    Ok(config)
+}

@@ -1,0 +1,93 @@
+//! A machine's own process: one a machine, from its boot to its end.
+
+mod guest;
+mod ports;
+mod stdio;
+mod supervisor;
+
+use std::{path::Path, sync::Arc, thread, time::Duration};
+
+use agent::Request;
+use anyhow::Context;
+
+pub(crate) use supervisor::{Supervisor, splice};
+
+use self::{guest::Guest, ports::Ports, stdio::Stdio};
+use crate::{control, log::LogWriter, record::Machine};
+
+/// How long a machine that booted waits for somebody to start its process.
+const ABANDONED_AFTER: Duration = Duration::from_secs(60);
+
+/// Runs the machine of this directory to its end.
+pub(crate) fn main(directory: &Path) -> anyhow::Result<()> {
+    // Nothing that happens to the terminal it was started from concerns it. It fails for a group's leader, which is
+    // as good.
+    let _ = rustix::process::setsid();
+    let machine = Machine::open(directory)?;
+    let lock = machine.claim()?;
+    let result = live(&machine);
+    if let Err(error) = &result {
+        machine.record_failure(error)?;
+    }
+    // The socket goes before the lock: whoever finds the lock free finds no socket.
+    let _ = std::fs::remove_file(directory.join("control.sock"));
+    if machine.spec.auto_remove && result.is_ok() {
+        machine.bury()?;
+    }
+    drop(lock);
+    result
+}
+
+fn live(machine: &Machine) -> anyhow::Result<()> {
+    let spec = &machine.spec;
+    let ports = Ports::bind(&spec.ports)?;
+    let mut log = LogWriter::open(&machine.directory)?;
+    let guest = Guest::start(machine)?;
+    let stdio = Stdio::new(spec.stdin_once);
+    let supervisor =
+        Arc::new(Supervisor::new(machine.clone(), guest, stdio.clone(), ports.mappings()));
+    let server = control::serve(&machine.directory, supervisor.clone())?;
+    watch(&supervisor)?;
+    match configure(&supervisor) {
+        Ok(()) => supervisor.ready(),
+        Err(error) => supervisor.fail(&error),
+    }
+    if !supervisor.wait_asked(ABANDONED_AFTER) {
+        supervisor.fail(&anyhow::anyhow!("nobody asked for the start of the process"));
+    }
+    if supervisor.wait_started() {
+        ports.serve(&supervisor)?;
+        match stdio.pump(&supervisor, &mut log) {
+            Ok(exit) => supervisor.exited(exit),
+            Err(error) => supervisor.fail(&error),
+        }
+    }
+    stdio.close();
+    supervisor.power_off();
+    server.finish();
+    Ok(())
+}
+
+/// Reports a guest that ends by itself.
+fn watch(supervisor: &Arc<Supervisor>) -> anyhow::Result<()> {
+    let supervisor = supervisor.clone();
+    thread::Builder::new().name("watch".into()).spawn(move || {
+        let cause = supervisor.guest().wait();
+        supervisor.fail(&anyhow::anyhow!("the guest ended: {cause}"));
+    })?;
+    Ok(())
+}
+
+/// Waits for the agent and has it build the root.
+fn configure(supervisor: &Supervisor) -> anyhow::Result<()> {
+    let limit = Duration::from_secs(supervisor.spec().init_timeout);
+    supervisor.guest().wait_agent(limit)?;
+    let mut connection = supervisor.greet_agent()?;
+    let now = jiff::Timestamp::now().as_nanosecond() as u64;
+    let config = agent::Config { clock: Some(now), ..supervisor.spec().guest.clone() };
+    connection
+        .call(&Request::Configure(config))
+        .context("the guest's root cannot be built")?
+        .done()?;
+    Ok(())
+}

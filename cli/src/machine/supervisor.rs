@@ -1,0 +1,306 @@
+//! What a machine's process knows and does, as its control socket sees it.
+
+use std::{
+    io,
+    os::unix::net::UnixStream,
+    path::PathBuf,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use agent::{Connection, Exit as GuestExit, FailureKind, Hello, ProcessId, Reply, Request};
+use anyhow::{Context, bail};
+use jiff::Timestamp;
+
+use super::{guest::Guest, stdio::Stdio};
+use crate::{
+    control::StopRequest,
+    exit::{Exit, KILN_FAILED, NOT_EXECUTABLE, NOT_FOUND},
+    record::{Machine, PortMapping, Spec, State, Status},
+    signal,
+};
+
+/// The agent's name for the process that is the machine's purpose.
+pub(crate) const MAIN: ProcessId = 1;
+
+/// How long the agent may take to answer on a new connection.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// One machine, shared by all threads of its process.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    spec: Spec,
+    directory: PathBuf,
+    guest: Guest,
+    progress: Mutex<Progress>,
+    changed: Condvar,
+    pub(super) stdio: Stdio,
+}
+
+#[derive(Debug)]
+struct Progress {
+    state: State,
+    phase: Phase,
+    /// Why the start failed, with its exit status.
+    failure: Option<(u8, String)>,
+}
+
+/// How far a machine has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// The guest boots.
+    Booting,
+    /// The agent is ready, and the process may be started.
+    Ready,
+    /// Somebody asked for the start; it is under way.
+    Starting,
+    /// The process runs.
+    Running,
+    /// Nothing more happens.
+    Ended,
+}
+
+impl Supervisor {
+    pub(super) fn new(
+        machine: Machine,
+        guest: Guest,
+        stdio: Stdio,
+        ports: Vec<PortMapping>,
+    ) -> Self {
+        let Machine { directory, spec, mut state } = machine;
+        state.ports = ports;
+        state.pid = Some(std::process::id());
+        let progress = Progress { state, phase: Phase::Booting, failure: None };
+        Self {
+            spec,
+            directory,
+            guest,
+            progress: Mutex::new(progress),
+            changed: Condvar::new(),
+            stdio,
+        }
+    }
+
+    pub(crate) fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.lock().state.clone()
+    }
+
+    pub(super) fn guest(&self) -> &Guest {
+        &self.guest
+    }
+
+    /// A new, greeted connection to the agent, whose raw bytes are the caller's from here on.
+    pub(super) fn greet_agent(&self) -> anyhow::Result<Connection<UnixStream>> {
+        let stream = self.connect_agent()?;
+        stream.set_read_timeout(Some(ANSWER_LIMIT))?;
+        let (connection, _) = Connection::open(stream, &Hello::new("kiln"))?;
+        connection.stream().set_read_timeout(None)?;
+        Ok(connection)
+    }
+
+    /// A new connection to the agent, not greeted yet.
+    pub(crate) fn connect_agent(&self) -> anyhow::Result<UnixStream> {
+        self.guest.connect(agent::DEFAULT_PORT).context("the guest's agent does not answer")
+    }
+
+    /// The agent is there and has built the root.
+    pub(super) fn ready(&self) {
+        self.advance(Phase::Ready, |_| {});
+    }
+
+    /// Starts the process, once; waits until it runs or why it does not.
+    pub(crate) fn start(&self) -> anyhow::Result<State> {
+        let wait = |p: &mut Progress| p.phase == Phase::Booting || p.phase == Phase::Starting;
+        let mut progress =
+            self.changed.wait_while(self.lock(), wait).unwrap_or_else(PoisonError::into_inner);
+        if progress.phase == Phase::Ready {
+            progress.phase = Phase::Starting;
+            drop(progress);
+            match self.run_process() {
+                Ok(()) => self.advance(Phase::Running, |state| {
+                    state.status = Status::Running;
+                    state.started = Some(Timestamp::now());
+                }),
+                Err(error) => self.fail(&error),
+            }
+            progress = self.lock();
+        }
+        match &progress.failure {
+            Some((status, message)) => Err(Exit::new(*status, message.clone()).into()),
+            None => Ok(progress.state.clone()),
+        }
+    }
+
+    fn run_process(&self) -> anyhow::Result<()> {
+        let request = Request::Run { id: MAIN, spec: self.spec.process.clone() };
+        match self.greet_agent()?.call(&request) {
+            Ok(Reply::Started { .. }) => Ok(()),
+            Ok(other) => bail!("the guest's agent answered {other:?} to the start of the process"),
+            Err(agent::ProtocolError::Failed(failure)) => {
+                let status = match failure.kind {
+                    FailureKind::CommandNotFound => NOT_FOUND,
+                    FailureKind::CommandNotExecutable => NOT_EXECUTABLE,
+                    _ => KILN_FAILED,
+                };
+                Err(Exit::new(status, failure.message).into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits until the process was started; false if the machine ended before.
+    pub(super) fn wait_started(&self) -> bool {
+        let wait = |p: &mut Progress| p.phase < Phase::Running;
+        let progress =
+            self.changed.wait_while(self.lock(), wait).unwrap_or_else(PoisonError::into_inner);
+        progress.phase == Phase::Running
+    }
+
+    /// Waits until somebody has asked for the start, or so long.
+    pub(super) fn wait_asked(&self, limit: Duration) -> bool {
+        let wait = |p: &mut Progress| p.phase <= Phase::Ready;
+        let (progress, _) = self
+            .changed
+            .wait_timeout_while(self.lock(), limit, wait)
+            .unwrap_or_else(PoisonError::into_inner);
+        progress.phase > Phase::Ready
+    }
+
+    /// The process has ended, and all it wrote is in the log.
+    pub(super) fn exited(&self, exit: GuestExit) {
+        self.advance(Phase::Ended, |state| {
+            state.status = Status::Exited;
+            state.finished = Some(Timestamp::now());
+            state.exit_code = Some(exit.status.code());
+            state.oom_killed = exit.oom_killed;
+        });
+    }
+
+    /// The machine cannot go on. Says nothing if it has ended before.
+    pub(super) fn fail(&self, error: &anyhow::Error) {
+        let status = error.downcast_ref::<Exit>().map_or(KILN_FAILED, |exit| exit.status);
+        let message = format!("{error:#}");
+        {
+            let mut progress = self.lock();
+            if progress.phase == Phase::Ended {
+                return;
+            }
+            if progress.phase < Phase::Running {
+                progress.failure = Some((status, message.clone()));
+            }
+        }
+        self.advance(Phase::Ended, |state| {
+            state.status = Status::Exited;
+            state.finished = Some(Timestamp::now());
+            state.exit_code = Some(status.into());
+            state.error = Some(message);
+        });
+    }
+
+    /// Waits for the end; the exit status.
+    pub(crate) fn wait(&self) -> i32 {
+        let wait = |p: &mut Progress| p.phase != Phase::Ended;
+        let progress =
+            self.changed.wait_while(self.lock(), wait).unwrap_or_else(PoisonError::into_inner);
+        progress.state.exit_code.unwrap_or(KILN_FAILED.into())
+    }
+
+    fn wait_limited(&self, limit: Duration) -> bool {
+        let wait = |p: &mut Progress| p.phase != Phase::Ended;
+        let (progress, _) = self
+            .changed
+            .wait_timeout_while(self.lock(), limit, wait)
+            .unwrap_or_else(PoisonError::into_inner);
+        progress.phase == Phase::Ended
+    }
+
+    /// Sends the process a signal by its Linux number.
+    pub(crate) fn signal(&self, signal: i32) -> anyhow::Result<()> {
+        if self.lock().phase != Phase::Running {
+            bail!("machine {} is not running", self.spec.name);
+        }
+        self.greet_agent()?.call(&Request::Signal { id: MAIN, signal })?.done()?;
+        Ok(())
+    }
+
+    /// Asks the process to end, and insists when the time is over; the exit status.
+    pub(crate) fn stop(&self, request: &StopRequest) -> anyhow::Result<()> {
+        let grace = Duration::from_secs(request.timeout.unwrap_or(self.spec.stop_timeout));
+        let deadline = Instant::now() + grace;
+        let signal = request.signal.unwrap_or(self.spec.stop_signal);
+        let asked = self.signal(signal);
+        if asked.is_ok() && self.wait_limited(deadline.saturating_duration_since(Instant::now())) {
+            return Ok(());
+        }
+        let killed = self.signal(signal::KILL);
+        if killed.is_ok() && self.wait_limited(ANSWER_LIMIT) {
+            return Ok(());
+        }
+        // The guest no longer does what it is told.
+        self.fail(&Exit::new(137, "the guest did not answer and was switched off").into());
+        self.guest.kill();
+        Ok(())
+    }
+
+    /// Switches the guest off: by its own hand if it answers, else by force.
+    pub(super) fn power_off(&self) {
+        let request = Request::Shutdown { signal: signal::KILL, grace_ms: 0 };
+        let asked = self.greet_agent().and_then(|mut agent| Ok(agent.call(&request)?));
+        match asked {
+            Ok(_) if self.guest.wait_limited(ANSWER_LIMIT) => {}
+            _ => self.guest.kill(),
+        }
+    }
+
+    /// Carries the process's stdio over this stream from now on.
+    pub(crate) fn attach(&self, stream: UnixStream) -> anyhow::Result<()> {
+        if self.lock().phase == Phase::Ended {
+            bail!("machine {} has ended", self.spec.name);
+        }
+        Ok(self.stdio.attach(stream)?)
+    }
+
+    fn advance(&self, phase: Phase, change: impl FnOnce(&mut State)) {
+        let mut progress = self.lock();
+        if progress.phase == Phase::Ended {
+            return;
+        }
+        progress.phase = phase;
+        change(&mut progress.state);
+        if let Err(error) = progress.state.write(&self.directory.join("state.json")) {
+            tracing::error!("{error:#}");
+        }
+        drop(progress);
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Copies both ways between two streams until both directions have ended; does not wait for it.
+pub(crate) fn splice(one: UnixStream, other: UnixStream) -> anyhow::Result<()> {
+    let carry = move || splice_and_wait(one, other);
+    std::thread::Builder::new().name("splice".into()).spawn(carry)?;
+    Ok(())
+}
+
+/// Copies both ways between two streams until both directions have ended.
+pub(super) fn splice_and_wait(one: UnixStream, other: UnixStream) -> anyhow::Result<()> {
+    // Either end may go at any time; the other learns it from the shutdown.
+    let copy = |mut from: UnixStream, mut to: UnixStream| {
+        let _ = io::copy(&mut from, &mut to);
+        let _ = to.shutdown(std::net::Shutdown::Write);
+    };
+    let (from, to) = (one.try_clone()?, other.try_clone()?);
+    let there = std::thread::Builder::new().name("splice".into()).spawn(move || copy(from, to))?;
+    copy(other, one);
+    // It cannot panic: nothing in it does.
+    let _ = there.join();
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! From an image and options to a machine's record.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use image::{Image, Progress, Reference, Store};
+
+use crate::{
+    Home, guest_files,
+    options::{Options, Pull},
+    record::{Machine, Machines, Origin, SHORT, Spec, random_id},
+};
+
+/// Makes a machine's record; its image is in the store and pinned there by the machine.
+pub(crate) fn from_image(
+    home: &Home,
+    options: &Options,
+    progress: Progress<'_>,
+) -> anyhow::Result<Machine> {
+    let kernel = guest_files::kernel(home)?;
+    let initramfs = guest_files::initramfs(home)?;
+    let store = Store::open(home.root())?;
+    let image = obtain(&store, options, progress)?;
+    let id = random_id()?;
+    let hostname = options.hostname.clone().unwrap_or_else(|| id[..SHORT].to_owned());
+    let mut labels = image.config.labels.clone();
+    labels.extend(options.labels.clone());
+    let layers: Vec<PathBuf> = image.layers.iter().map(|layer| layer.path.clone()).collect();
+    let devices = (1..=layers.len())
+        .map(|n| agent::Layer { device: format!("/dev/vda{n}"), fstype: "erofs".into() });
+    let spec = Spec {
+        name: options.name.clone().unwrap_or_default(),
+        created: jiff::Timestamp::now(),
+        image: options.image.clone(),
+        digest: image.digest.to_string(),
+        memory: options.memory,
+        cpus: options.cpus,
+        guest: agent::Config {
+            layers: devices.collect(),
+            hostname: hostname.clone(),
+            ..agent::Config::default()
+        },
+        process: options.process(&image.config, &hostname)?,
+        origin: Origin::Boot { kernel, initramfs, layers },
+        ports: options.ports.clone(),
+        labels,
+        auto_remove: options.auto_remove,
+        stdin_once: options.stdin_once,
+        stop_signal: options.signal(&image.config),
+        stop_timeout: options.stop_timeout,
+        init_timeout: options.init_timeout,
+        id,
+    };
+    // The machine outlives this process, and so must its claim on the image.
+    store.pin(&pin_name(&spec.id), &[&image])?;
+    Machines::open(home)?.create(spec.clone()).inspect_err(|_| {
+        // What is reported is why there is no machine; a pin without one is removed by `prune`.
+        let _ = store.unpin(&pin_name(&spec.id));
+    })
+}
+
+/// The owner's name of a machine's claim on its image.
+pub(crate) fn pin_name(id: &str) -> String {
+    format!("machine-{}", &id[..SHORT])
+}
+
+fn obtain(store: &Store, options: &Options, progress: Progress<'_>) -> anyhow::Result<Image> {
+    let reference: Reference = options.image.parse()?;
+    // A local one may have changed, and it costs little to look.
+    let local = matches!(reference, Reference::Local(_));
+    let look_here = match options.pull {
+        Pull::Always => false,
+        Pull::Missing => !local,
+        Pull::Never => true,
+    };
+    if look_here && let Some(image) = store.get(&reference, &options.fetch.platform)? {
+        return Ok(image);
+    }
+    if options.pull == Pull::Never {
+        bail!(
+            "the image {reference} is not here and --pull=never forbids to fetch it; pull it first"
+        );
+    }
+    store
+        .pull(&reference, &options.fetch, progress)
+        .with_context(|| format!("cannot pull {reference}"))
+}

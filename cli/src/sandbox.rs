@@ -1,0 +1,145 @@
+//! The library's way to what the commands do.
+
+use std::time::Duration;
+
+use agent::{Exit as GuestExit, ProcessSpec};
+use hyper::Method;
+
+use crate::{
+    Home, Options, agent_link,
+    control::{StopRequest, WaitReply},
+    launch::{self, Launched},
+    prepare,
+    record::{Machine, PortMapping},
+    session::{Ended, Stdio},
+};
+
+/// A machine that runs an image in the background, in a process of its own: it outlives this value.
+///
+/// ```no_run
+/// # fn main() -> anyhow::Result<()> {
+/// use kiln::{Home, Options, Sandbox};
+///
+/// let mut options = Options::new("docker.io/library/redis");
+/// options.ports.push("0:6379".parse()?);
+/// let redis = Sandbox::run(&Home::open()?, &options)?;
+/// println!("redis listens on {:?}", redis.ports()?);
+/// let output = redis.exec(&["redis-cli", "ping"])?;
+/// assert_eq!(output.stdout, b"PONG\n");
+/// redis.stop()?;
+/// redis.remove()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Sandbox {
+    machine: Machine,
+}
+
+/// What a command in a [`Sandbox`] came to.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// How it ended.
+    pub exit: GuestExit,
+    /// What it wrote to standard output.
+    pub stdout: Vec<u8>,
+    /// What it wrote to standard error.
+    pub stderr: Vec<u8>,
+}
+
+impl Sandbox {
+    /// Makes a machine from an image and starts its process.
+    ///
+    /// # Errors
+    /// One sentence that says what failed, on what, and what to do; an [`Exit`](crate::Exit) inside it tells the kind.
+    pub fn run(home: &Home, options: &Options) -> anyhow::Result<Self> {
+        let launched = Launched::new(prepare::from_image(home, options, &|_| {})?)?;
+        launched.start()?;
+        Ok(Self { machine: launched.machine })
+    }
+
+    /// Its id: 64 hexadecimal digits.
+    pub fn id(&self) -> &str {
+        &self.machine.spec.id
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.machine.spec.name
+    }
+
+    /// The published ports, with the host's choice in place of 0.
+    ///
+    /// # Errors
+    /// When the machine has been removed.
+    pub fn ports(&self) -> anyhow::Result<Vec<PortMapping>> {
+        Ok(Machine::open(&self.machine.directory)?.state.ports)
+    }
+
+    /// Runs one more command in the machine, without standard input, and waits for its end.
+    ///
+    /// # Errors
+    /// When the machine does not run, or the command cannot be started.
+    pub fn exec<A: AsRef<str>>(&self, command: &[A]) -> anyhow::Result<Output> {
+        let client = launch::running(&self.machine)?;
+        let main = &self.machine.spec.process;
+        let spec = ProcessSpec {
+            args: command.iter().map(|arg| arg.as_ref().to_owned()).collect(),
+            env: main.env.clone(),
+            cwd: main.cwd.clone(),
+            user: main.user.clone(),
+            ..ProcessSpec::default()
+        };
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let stdio = Stdio { stdin: false, tty: false, signals: false };
+        match agent_link::exec(&client, spec, stdio, &mut stdout, &mut stderr)? {
+            Ended::Exited(exit) => Ok(Output { exit, stdout, stderr }),
+            Ended::Detached => anyhow::bail!("the command was left without an end"),
+        }
+    }
+
+    /// Waits for the end of its process; the exit status.
+    ///
+    /// # Errors
+    /// When the machine's process was killed.
+    pub fn wait(&self) -> anyhow::Result<i32> {
+        if self.machine.is_alive() {
+            let client = launch::running(&self.machine)?;
+            if let Ok(WaitReply { exit_code }) = client.call(Method::GET, "/v1/wait", &()) {
+                return Ok(exit_code);
+            }
+        }
+        // It ended before it could answer.
+        let state = Machine::open(&self.machine.directory)?.state;
+        state.exit_code.ok_or_else(|| anyhow::anyhow!("machine {} never ran", self.name()))
+    }
+
+    /// Asks its process to end, insists after the machine's stop time-out, and waits until the machine is off.
+    ///
+    /// # Errors
+    /// When it cannot be stopped. A machine that has ended is stopped already.
+    pub fn stop(&self) -> anyhow::Result<()> {
+        stop(&self.machine, &StopRequest::default())
+    }
+
+    /// Removes what is left of it once it has ended.
+    ///
+    /// # Errors
+    /// When it still runs.
+    pub fn remove(self) -> anyhow::Result<()> {
+        self.machine.remove()
+    }
+}
+
+/// How long a machine's process may take to end after its guest did.
+const GONE_LIMIT: Duration = Duration::from_secs(15);
+
+/// Stops a machine; one that has ended is stopped already.
+pub(crate) fn stop(machine: &Machine, request: &StopRequest) -> anyhow::Result<()> {
+    if !machine.is_alive() {
+        return Ok(());
+    }
+    let stopped: Result<(), _> = launch::running(machine)?.call(Method::POST, "/v1/stop", request);
+    // A machine that ended meanwhile answers no more, which is what was wanted.
+    if machine.wait_gone(GONE_LIMIT) { Ok(()) } else { stopped.map_err(Into::into) }
+}
