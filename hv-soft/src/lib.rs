@@ -22,4 +22,5 @@ pub mod insn;
 pub mod mem;
 pub mod mmu;
 pub(crate) mod softfloat;
+mod sync;
 pub mod timer;

@@ -21,7 +21,7 @@ fn exit(handles: &[u64]) -> Result<(), Error> {
     let vm = Vm::current()?;
     let topology = vm.topology();
     let vcpus: Option<Vec<_>> = handles.iter().map(|handle| topology.get(*handle)).collect();
-    vcpus.ok_or(Error::BadArgument)?.into_iter().for_each(|vcpu| vcpu.cancel());
+    vcpus.ok_or(Error::BadArgument)?.into_iter().for_each(|vcpu| vcpu.exit.request());
     Ok(())
 }
 

@@ -6,7 +6,6 @@ use std::time::Instant;
 use arch_aarch64::esr::{Esr, ec};
 
 use crate::cpu::CoreExit;
-use crate::cpu::lines::{EXIT_REQUEST, FIQ, IRQ};
 use crate::gic::Source;
 
 use super::error::answer;
@@ -16,7 +15,7 @@ use super::{Error, ExitInfo, HvReturn, reason};
 impl Vcpu {
     fn run(&mut self) -> ExitInfo {
         loop {
-            if self.shared.take_cancel() {
+            if self.shared.exit.take() {
                 return ExitInfo { reason: reason::CANCELED, ..ExitInfo::default() };
             }
             if self.vm.gic().is_none() && self.shared.timers.take_activation() {
@@ -43,8 +42,11 @@ impl Vcpu {
         };
         match exit {
             // The loop looks at the requests after this.
-            CoreExit::Attention => self.cpu.lines().deassert(EXIT_REQUEST),
-            CoreExit::Wfi if self.vm.gic().is_some() => self.wait_for_interrupt(),
+            CoreExit::Attention => self.shared.exit.acknowledge(),
+            CoreExit::Wfi if self.vm.gic().is_some() => {
+                self.shared.port.wait();
+                self.cpu.skip();
+            }
             CoreExit::Wfi => return exception(Esr::new(ec::WFX, WFI_ISS).bits(), 0, 0),
             CoreExit::DataAbort { esr, ipa, .. } if self.complete_mmio(esr, ipa) => {}
             CoreExit::SysReg { esr } if self.complete_sysreg(esr) => {}
@@ -57,15 +59,6 @@ impl Vcpu {
             }
         }
         None
-    }
-
-    /// WFI with an interrupt controller: sleeps until an interrupt is pending, masked or not, or the
-    /// caller is asked for. A wake-up is not lost: whoever asserts a line unparks this thread after.
-    fn wait_for_interrupt(&mut self) {
-        while self.cpu.lines().attention() & (IRQ | FIQ | EXIT_REQUEST) == 0 {
-            std::thread::park();
-        }
-        self.cpu.skip();
     }
 }
 

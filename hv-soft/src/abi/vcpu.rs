@@ -4,14 +4,12 @@ use core::cell::RefCell;
 use core::ffi::c_void;
 use core::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::Thread;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use arch_aarch64::sysreg::SysReg;
 
-use crate::cpu::lines::EXIT_REQUEST;
-use crate::cpu::{Cpu, Lines};
+use crate::cpu::{Cpu, ExitRequest};
 use crate::gic::InterruptPort;
 use crate::timer::{Output, Timers};
 
@@ -23,33 +21,11 @@ use super::{Error, ExitInfo, HvReturn, put};
 /// What other threads know of a vCPU.
 #[derive(Debug)]
 pub(super) struct Shared {
-    lines: Arc<Lines>,
-    thread: Thread,
     pub(super) port: InterruptPort,
     pub(super) timers: Arc<Timers>,
-    /// An exit was requested and has not been reported yet.
-    canceled: AtomicBool,
+    pub(super) exit: Arc<ExitRequest>,
     /// The vCPU's thread is inside `hv_vcpu_run`.
     pub(super) running: AtomicBool,
-}
-
-impl Shared {
-    /// Makes the present or the next run return. Sticky: it holds until a run has reported it.
-    pub(super) fn cancel(&self) {
-        self.canceled.store(true, Ordering::SeqCst);
-        interrupt(&self.lines, &self.thread);
-    }
-
-    /// Whether an exit was requested; the request is reported once.
-    pub(super) fn take_cancel(&self) -> bool {
-        self.canceled.swap(false, Ordering::SeqCst)
-    }
-}
-
-/// Makes a vCPU look around: leave the core, wake from WFI.
-fn interrupt(lines: &Lines, thread: &Thread) {
-    lines.assert(EXIT_REQUEST);
-    thread.unpark();
 }
 
 /// A vCPU, as its thread has it.
@@ -141,25 +117,19 @@ fn register(vm: Arc<Vm>) -> Result<Vcpu, Error> {
     let mut cpu = Cpu::new(&vm.domain, AFFINITY_RES1);
     let (lines, thread) = (cpu.lines().clone(), std::thread::current());
     let port = InterruptPort::new(lines.clone(), thread.clone());
+    let exit = Arc::new(ExitRequest::new(lines, thread));
     let output = match vm.gic() {
         Some(gic) => {
             gic.attach(index, 0, port.clone());
             Output::Ppi { gic: gic.clone(), pe: index }
         }
         None => {
-            let (lines, thread) = (lines.clone(), thread.clone());
-            Output::Exit(Box::new(move || interrupt(&lines, &thread)))
+            let exit = exit.clone();
+            Output::Exit(Box::new(move || exit.nudge()))
         }
     };
     let timers = Timers::new(&vm.alarm, index as u64, output);
-    let shared = Arc::new(Shared {
-        lines,
-        thread,
-        port,
-        timers,
-        canceled: AtomicBool::new(false),
-        running: AtomicBool::new(false),
-    });
+    let shared = Arc::new(Shared { port, timers, exit, running: AtomicBool::new(false) });
     if free.is_none() {
         topology.vcpus.push(None);
     }

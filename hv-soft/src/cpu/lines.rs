@@ -3,8 +3,9 @@
 //!
 //! One word, tested with one relaxed load at block boundaries.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, fence};
 
 /// The IRQ line is asserted.
 pub const IRQ: u32 = 1 << 0;
@@ -57,12 +58,12 @@ impl Lines {
 
     /// Asserts lines. The caller wakes the vCPU if it sleeps outside the core.
     pub fn assert(&self, bits: u32) {
-        self.attention.fetch_or(bits, Ordering::SeqCst);
+        self.attention.fetch_or(bits, Ordering::AcqRel);
     }
 
     /// Deasserts lines.
     pub fn deassert(&self, bits: u32) {
-        self.attention.fetch_and(!bits, Ordering::SeqCst);
+        self.attention.fetch_and(!bits, Ordering::AcqRel);
     }
 
     /// Sets the event register.
@@ -90,31 +91,38 @@ impl Lines {
                 mailbox.push(op);
             }
         }
-        let ticket = self.posted.fetch_add(1, Ordering::SeqCst) + 1;
+        let ticket = self.posted.fetch_add(1, Ordering::Relaxed) + 1;
         self.assert(MAINTENANCE);
+        // Between the store to the attention word and the load of `running`; its twin is in
+        // `set_running`. One of the two sides sees the other.
+        fence(Ordering::SeqCst);
         ticket
     }
 
     /// Whether the operation with this ticket can no longer be observed: done, or the vCPU is outside
     /// guest code and will do it before it returns there.
     pub(crate) fn acknowledged(&self, ticket: u64) -> bool {
-        self.done.load(Ordering::SeqCst) >= ticket || !self.running.load(Ordering::SeqCst)
+        self.done.load(Ordering::Acquire) >= ticket || !self.running.load(Ordering::Acquire)
     }
 
     /// Takes what was posted, with the ticket to pass to [`finish`](Lines::finish).
     pub(crate) fn collect(&self) -> (Vec<Maintenance>, u64) {
         let mut mailbox = self.mailbox();
         self.deassert(MAINTENANCE);
-        (std::mem::take(&mut *mailbox), self.posted.load(Ordering::SeqCst))
+        (std::mem::take(&mut *mailbox), self.posted.load(Ordering::Relaxed))
     }
 
     /// Acknowledges everything up to the ticket.
     pub(crate) fn finish(&self, ticket: u64) {
-        self.done.store(ticket, Ordering::SeqCst);
+        self.done.store(ticket, Ordering::Release);
     }
 
     /// Marks the vCPU as inside or outside guest code.
     pub(crate) fn set_running(&self, running: bool) {
-        self.running.store(running, Ordering::SeqCst);
+        self.running.store(running, Ordering::Release);
+        if running {
+            // Before the first load of the attention word; see `post`.
+            fence(Ordering::SeqCst);
+        }
     }
 }

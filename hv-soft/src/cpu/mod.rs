@@ -5,6 +5,7 @@ pub mod debug;
 pub mod domain;
 pub mod exception;
 pub mod exit;
+pub mod exit_request;
 pub mod flags;
 pub mod host;
 pub mod id;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 pub use domain::Domain;
 pub use exit::CoreExit;
+pub use exit_request::ExitRequest;
 pub use lines::Lines;
 
 use crate::exec::thread::Step;

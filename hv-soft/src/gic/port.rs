@@ -1,9 +1,9 @@
 //! The way from the controller to a vCPU: interrupt lines that also wake it.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::Thread;
+use std::sync::PoisonError;
 
-use crate::cpu::lines::{FIQ, IRQ, Lines};
+use crate::cpu::lines::{EXIT_REQUEST, FIQ, IRQ, Lines};
+use crate::sync::{Arc, Mutex, Thread, park};
 
 /// Who drives an interrupt line. The line is high while any of them drives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,14 @@ impl InterruptPort {
         if after & !before != 0 {
             self.lines.assert(after & !before);
             self.thread.unpark();
+        }
+    }
+
+    /// WFI, on the vCPU's thread: sleeps until an interrupt is pending, masked or not, or the vCPU is
+    /// nudged. No wake-up is lost: whoever asserts a line unparks the thread afterwards.
+    pub fn wait(&self) {
+        while self.lines.attention() & (IRQ | FIQ | EXIT_REQUEST) == 0 {
+            park();
         }
     }
 
