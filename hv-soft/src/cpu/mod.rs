@@ -13,6 +13,8 @@ pub mod lines;
 pub mod pstate;
 mod run;
 pub mod sysreg;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
