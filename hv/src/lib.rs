@@ -16,6 +16,7 @@
 //! fn vcpu_stays(vcpu: hv::Vcpu) { share(vcpu) }
 //! ```
 
+mod abort;
 mod error;
 mod exit;
 mod gic;

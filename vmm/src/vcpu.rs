@@ -191,6 +191,12 @@ impl Post<'_> {
                 }
                 // With the framework's GIC neither comes; waiting is never wrong to skip.
                 Exit::WaitFor(_) | Exit::VtimerActivated => Effect::None,
+                // Pairs, SIMD and write-back forms at addresses that are not memory: the hardware does
+                // not describe them. The guest is told, and harms only itself.
+                Exit::Fault(fault) if vcpu.inject_data_abort(&fault)? => {
+                    tracing::debug!(%fault, "answered with an External abort");
+                    Effect::None
+                }
                 Exit::Fault(fault) => {
                     let vcpu = self.index;
                     crew.end(End::For(Outcome::GuestFault { vcpu, fault }));
