@@ -40,10 +40,13 @@ impl Purpose {
                 "rustc-web",
             ],
             Purpose::Test => &[
+                "apache2-utils",
+                "buildah",
                 "docker-registry",
                 "erofs-utils",
                 "gcc",
                 "gcc-aarch64-linux-gnu",
+                "mmdebstrap",
                 "openssl",
                 "qemu-system-arm",
                 "qemu-user-static",
