@@ -145,9 +145,21 @@ impl Regions {
         if self.sorted.iter().any(|r| r.ipa < end && ipa < r.end()) {
             return Err(MapError::Overlap { ipa, len });
         }
+        // A piece that continues its neighbour becomes part of it, so that memory which is returned
+        // and mapped again piece by piece stays one region.
+        let (mut ipa, mut end, mut host) = (ipa, end, host);
         let mut sorted = self.copy();
+        sorted.retain(|r| {
+            let before = r.end() == ipa && r.host + r.len as usize == host;
+            let after = r.ipa == end && host + (end - ipa) as usize == r.host;
+            let joins = r.perms == perms && (before || after);
+            if joins {
+                (ipa, end, host) = (ipa.min(r.ipa), end.max(r.end()), host.min(r.host));
+            }
+            !joins
+        });
         let at = sorted.partition_point(|r| r.ipa < ipa);
-        sorted.insert(at, Region::new(ipa, len, host, perms));
+        sorted.insert(at, Region::new(ipa, end - ipa, host, perms));
         Ok(Regions { sorted })
     }
 
@@ -300,5 +312,32 @@ impl GuestInt for u128 {
 
     fn to_bytes(self) -> [u8; 16] {
         self.to_le_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RW: Perms = Perms { read: true, write: true, exec: false };
+    const RO: Perms = Perms { read: true, write: false, exec: false };
+
+    #[test]
+    fn pieces_that_continue_each_other_are_one_region() {
+        let whole = Regions::default().with(0x10000, 0x10000, 0x7000_0000, RW).unwrap();
+        let hole = whole.changed(0x14000, 0x4000, None).unwrap();
+        assert_eq!(hole.sorted.len(), 2);
+        assert!(hole.page(0x14000).is_none());
+        let filled = hole.with(0x14000, 0x4000, 0x7000_4000, RW).unwrap();
+        assert_eq!(filled.sorted.len(), 1);
+        assert_eq!(filled.page(0x1f000).unwrap().host as usize, 0x7000_f000);
+    }
+
+    #[test]
+    fn other_memory_or_permissions_stay_apart() {
+        let base = Regions::default().with(0x10000, 0x4000, 0x7000_0000, RW).unwrap();
+        assert_eq!(base.with(0x14000, 0x4000, 0x7100_0000, RW).unwrap().sorted.len(), 2);
+        assert_eq!(base.with(0x14000, 0x4000, 0x7000_4000, RO).unwrap().sorted.len(), 2);
+        assert_eq!(base.with(0x18000, 0x4000, 0x7000_8000, RW).unwrap().sorted.len(), 2);
     }
 }
