@@ -208,6 +208,7 @@ impl Balloon {
             64 => u64::MAX,
             pages => (1 << pages) - 1,
         };
+        let mut complete = Vec::new();
         for pfn in page_numbers(chain, memory) {
             let addr = u64::from(pfn) * PAGE;
             let start = addr & !(granule - 1);
@@ -221,8 +222,13 @@ impl Balloon {
             let before = *pages;
             *pages |= 1 << ((addr - start) / PAGE);
             if *pages == full && before != full {
-                self.memory.give_back(GuestAddress(start), granule);
+                complete.push(start);
             }
+        }
+        // Neighbours go back together: what it costs is a call, not a byte.
+        complete.sort_unstable();
+        for run in complete.chunk_by(|a, b| a + granule == *b) {
+            self.memory.give_back(GuestAddress(run[0]), granule * run.len() as u64);
         }
     }
 
