@@ -79,13 +79,18 @@ pub(crate) fn kernel() -> PathBuf {
     path
 }
 
-/// The initramfs with the test's init, compiled once a build.
+/// The initramfs with the init of most tests.
 pub(crate) fn initramfs() -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guest/init.c");
+    initramfs_of("init.c")
+}
+
+/// The initramfs with an init compiled from that source.
+pub(crate) fn initramfs_of(source: &str) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guest").join(source);
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     let init = directory.path().join("init");
     let status = Command::new("aarch64-linux-gnu-gcc")
-        .args(["-O2", "-static", "-s", "-o"])
+        .args(["-O2", "-static", "-s", "-march=armv8-a+crypto", "-o"])
         .args([&init, &source])
         .status()
         .expect("aarch64-linux-gnu-gcc runs; cargo xtask setup installs it");
