@@ -143,6 +143,24 @@ macro_rules! host_float {
 host_float!(f32, u32, Single);
 host_float!(f64, u64, Double);
 
+/// Runs `f` where [`HostFloat::mul_add`] is the host's instruction, if it has one; else it is the C
+/// library's function.
+#[inline(always)]
+pub(crate) fn with_fused_multiply_add<R>(f: impl FnOnce() -> R) -> R {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "fma")]
+        fn with_instruction<R>(f: impl FnOnce() -> R) -> R {
+            f()
+        }
+        if is_x86_feature_detected!("fma") {
+            // SAFETY: the host has the instruction.
+            return unsafe { with_instruction(f) };
+        }
+    }
+    f()
+}
+
 /// Operations on the lanes of a vector.
 pub(crate) mod op {
     use super::{Format, HostFloat};
@@ -220,40 +238,15 @@ pub(crate) mod op {
         (r, r.iter().fold(true, |settled, r| settled & r.is_finite()))
     }
 
-    /// `addend + a * b`.
+    /// `addend + a * b`; to be called within [`with_fused_multiply_add`](super::with_fused_multiply_add).
     #[inline(always)]
     pub(crate) fn mul_add<T: HostFloat, const N: usize>(
         [addend, a, b]: [[T; N]; 3],
     ) -> ([T; N], bool) {
-        let r = fused(addend, a, b);
+        let r: [T; N] = core::array::from_fn(|k| T::mul_add(addend[k], a[k], b[k]));
         let settled =
             |k: usize| r[k].is_safely_normal() | (is_zero(r[k]) & (is_zero(a[k]) | is_zero(b[k])));
         (r, (0..N).fold(true, |all, k| all & settled(k)))
-    }
-
-    /// With the host's instruction where it has one; else the C library's function.
-    #[inline(always)]
-    fn fused<T: HostFloat, const N: usize>(addend: [T; N], a: [T; N], b: [T; N]) -> [T; N] {
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("fma") {
-            // SAFETY: the host has the instruction.
-            return unsafe { fused_by_instruction(addend, a, b) };
-        }
-        core::array::from_fn(|k| T::mul_add(addend[k], a[k], b[k]))
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "fma")]
-    fn fused_by_instruction<T: HostFloat, const N: usize>(
-        addend: [T; N],
-        a: [T; N],
-        b: [T; N],
-    ) -> [T; N] {
-        let mut r = addend;
-        for k in 0..N {
-            r[k] = T::mul_add(r[k], a[k], b[k]);
-        }
-        r
     }
 
     /// The greater of two numbers: settled for numbers.

@@ -8,6 +8,7 @@
 use core::arch::asm;
 
 use super::env::{DZC, IOC, OFC, UFC};
+use super::host::{HostFloat, op};
 use super::*;
 
 const CASES: u32 = 100_000;
@@ -283,3 +284,52 @@ fn to_integral_values() {
         agree::<Single>((ours, env.flags), (r.to_bits().into(), flags), &(mode, a));
     });
 }
+
+/// Where the host's FPU claims to settle an operation, it agrees with the soft function, which raises
+/// nothing but Inexact.
+fn settles<T: HostFloat, const K: usize>(
+    seed: u64,
+    fast: impl Fn([[T; 1]; K]) -> ([T; 1], bool),
+    soft: impl Fn([u64; K], &mut Env) -> u64,
+) {
+    let (mut random, mut settled) = (Random(seed), 0);
+    for _ in 0..CASES {
+        let operands: [u64; K] = core::array::from_fn(|_| random.float::<T::Soft>());
+        let ([r], certain) = fast(operands.map(|op| [T::from_bits(op)]));
+        if certain {
+            let mut env = env(Rounding::TieEven);
+            assert_eq!(r.bits(), soft(operands, &mut env), "{operands:x?}");
+            assert_eq!(env.flags & !IXC, 0, "flags of {operands:x?}");
+            settled += 1;
+        }
+    }
+    assert!(settled > CASES / 10, "only {settled} of {CASES} settled");
+}
+
+macro_rules! settles_test {
+    ($name:ident, |$operands:ident: $k:literal| $fast:expr, |$args:pat_param, $env:ident| $soft:ident($($arg:expr),*)) => {
+        #[test]
+        fn $name() {
+            settles::<f64, $k>(14, |$operands| $fast, |$args, $env| {
+                $soft::<Double>($($arg,)* $env)
+            });
+            settles::<f32, $k>(15, |$operands| $fast, |$args, $env| {
+                $soft::<Single>($($arg,)* $env)
+            });
+        }
+    };
+}
+
+settles_test!(host_sum, |ops: 2| op::add(ops), |[a, b], env| add(a, b));
+settles_test!(host_difference, |ops: 2| op::sub(ops), |[a, b], env| sub(a, b));
+settles_test!(host_distance, |ops: 2| op::abs_diff(ops), |[a, b], env| abs_diff(a, b));
+settles_test!(host_product, |ops: 2| op::mul(ops), |[a, b], env| mul(a, b));
+settles_test!(host_quotient, |ops: 2| op::div(ops), |[a, b], env| div(a, b));
+settles_test!(host_root, |ops: 1| op::sqrt(ops), |[a], env| sqrt(a));
+settles_test!(host_maximum, |ops: 2| op::max(ops), |[a, b], env| max(a, b));
+settles_test!(host_minimum, |ops: 2| op::min(ops), |[a, b], env| min(a, b));
+settles_test!(
+    host_fused,
+    |ops: 3| host::with_fused_multiply_add(|| op::mul_add(ops)),
+    |[c, a, b], env| mul_add(c, a, b)
+);

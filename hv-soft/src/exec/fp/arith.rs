@@ -1,12 +1,12 @@
 //! Arithmetic: sums, products, quotients, roots, extrema, estimates; sign changes.
 
-use super::{compute, compute_soft, exact_usable, lanes, operand_m, rounded_usable};
+use super::{compute, compute_soft, exact_usable, lanes, operand_m, rounded_usable, set_lanes};
 use crate::cpu::Cpu;
 use crate::decode::simd::aux;
 use crate::exec::simd::lanes::{set_v, v, width_mask};
 use crate::insn::{Flow, Insn};
 use crate::softfloat as soft;
-use crate::softfloat::host::{HostFloat, op};
+use crate::softfloat::host::{self, HostFloat, op};
 use crate::softfloat::{Double, Env, Format, Single};
 
 /// Operations on Vn and Vm with a short cut.
@@ -114,32 +114,48 @@ pub(in crate::exec) fn fmla<T: HostFloat, const N: usize, const ELEMENT: bool>(
     cpu: &mut Cpu,
     i: &Insn,
 ) -> Flow {
-    let d = lanes::<T, N>(cpu, i.rd);
-    let m = operand_m::<T, N, ELEMENT>(cpu, i);
-    fused(cpu, i, d, m)
+    fused(cpu, i, |cpu, i| {
+        [lanes::<T, N>(cpu, i.rd), factor_n(cpu, i), operand_m::<T, N, ELEMENT>(cpu, i)]
+    })
 }
 
 /// FMADD, FMSUB, FNMADD, FNMSUB: Va (negated by `aux::NEGATE_A`) plus Vn (negated by
 /// `aux::NEGATE_N`) times Vm.
 pub(in crate::exec) fn fmadd<T: HostFloat, const N: usize>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    let mut a = lanes::<T, N>(cpu, i.ra);
-    if i.aux & aux::NEGATE_A != 0 {
-        a = a.map(T::neg);
-    }
-    let m = lanes(cpu, i.rm);
-    fused(cpu, i, a, m)
+    fused(cpu, i, |cpu, i| {
+        let a = lanes::<T, N>(cpu, i.ra);
+        let a = if i.aux & aux::NEGATE_A != 0 { a.map(T::neg) } else { a };
+        [a, factor_n(cpu, i), lanes(cpu, i.rm)]
+    })
 }
 
+/// Vn, negated if `aux::NEGATE_N` says so.
 #[inline(always)]
-fn fused<T: HostFloat, const N: usize>(cpu: &mut Cpu, i: &Insn, addend: [T; N], m: [T; N]) -> Flow {
-    let mut n = lanes::<T, N>(cpu, i.rn);
-    if i.aux & aux::NEGATE_N != 0 {
-        n = n.map(T::neg);
+fn factor_n<T: HostFloat, const N: usize>(cpu: &Cpu, i: &Insn) -> [T; N] {
+    let n = lanes(cpu, i.rn);
+    if i.aux & aux::NEGATE_N != 0 { n.map(T::neg) } else { n }
+}
+
+/// Vd = addend + n * m; the operands are fetched within the host's short cut.
+#[inline(always)]
+fn fused<T: HostFloat, const N: usize>(
+    cpu: &mut Cpu,
+    i: &Insn,
+    operands: impl Fn(&Cpu, &Insn) -> [[T; N]; 3],
+) -> Flow {
+    let settled = rounded_usable(cpu)
+        && host::with_fused_multiply_add(|| {
+            let (r, settled) = op::mul_add(operands(cpu, i));
+            if settled {
+                set_lanes(cpu, i.rd, r);
+            }
+            settled
+        });
+    if settled {
+        return Flow::Next;
     }
-    let usable = rounded_usable(cpu);
-    compute(cpu, i, [addend, n, m], usable, op::mul_add, |[a, n, m], env| {
-        soft::mul_add::<T::Soft>(a, n, m, env)
-    })
+    let operands = operands(cpu, i);
+    compute_soft(cpu, i, operands, |[a, n, m], env| soft::mul_add::<T::Soft>(a, n, m, env))
 }
 
 /// FSQRT.

@@ -314,10 +314,10 @@ pub(super) fn write<T: Lane>(cpu: &mut Cpu, i: &Insn, mut value: T::Array) -> Fl
     Flow::Next
 }
 
-/// Register `n` as lanes, those outside the instruction's width zero.
+/// Register `n` as lanes, those outside the width of code `code` zero.
 #[inline(always)]
-fn masked_lanes<T: Lane>(cpu: &Cpu, i: &Insn, n: u8) -> T::Array {
-    let mask = view::<T>(&MASKS[usize::from(i.ra & 7)]);
+pub(super) fn masked_lanes<T: Lane>(cpu: &Cpu, code: u8, n: u8) -> T::Array {
+    let mask = view::<T>(&MASKS[usize::from(code & 7)]);
     let mut value = *lanes::<T>(cpu, n);
     for (lane, mask) in value.as_mut().iter_mut().zip(mask.as_ref()) {
         *lane = *lane & *mask;
@@ -402,7 +402,7 @@ pub(super) fn unary_saturating<T: Lane>(
     i: &Insn,
     f: impl Fn(T) -> (T, bool),
 ) -> Flow {
-    let mut r = masked_lanes::<T>(cpu, i, i.rn);
+    let mut r = masked_lanes::<T>(cpu, i.ra, i.rn);
     let mut saturated = false;
     for n in r.as_mut() {
         let (value, lane_saturated) = f(*n);
@@ -421,11 +421,11 @@ pub(super) fn binary_saturating<T: Lane, const ELEMENT: bool>(
     i: &Insn,
     f: impl Fn(T, T) -> (T, bool),
 ) -> Flow {
-    let mut m = masked_lanes::<T>(cpu, i, i.rm);
+    let mut m = masked_lanes::<T>(cpu, i.ra, i.rm);
     if ELEMENT {
         m = lanes_m::<T, true>(cpu, i);
     }
-    let mut r = masked_lanes::<T>(cpu, i, i.rn);
+    let mut r = masked_lanes::<T>(cpu, i.ra, i.rn);
     let mut saturated = false;
     for (n, m) in r.as_mut().iter_mut().zip(m.as_ref()) {
         let (value, lane_saturated) = f(*n, *m);

@@ -3,8 +3,8 @@
 //! Immediate amounts are in `imm`: 0 to `BITS - 1` to the left, 1 to `BITS` to the right.
 
 use super::lanes::{
-    Lane, Narrow, Widen, accumulate, binary, binary_saturating, half_lanes, lanes, note_saturation,
-    set_lanes, set_v, unary, unary_saturating, v, width_mask,
+    Lane, Narrow, Widen, accumulate, binary, binary_saturating, half_lanes, lanes, masked_lanes,
+    note_saturation, set_lanes, set_v, unary, unary_saturating, v, width_mask,
 };
 use crate::cpu::Cpu;
 use crate::decode::simd::aux;
@@ -232,20 +232,20 @@ pub(super) fn rsubhn<T: Narrow>(cpu: &mut Cpu, i: &Insn) -> Flow {
     narrow2(cpu, i, |n: T, m| (n.sub(m).add(half) >> (T::BITS / 2)).truncate())
 }
 
-/// Narrows lanes of `T` to lanes of `H` (half as wide, of either sign), shifted right and saturated.
+/// Narrows lanes of `T` to lanes of `H` (half as wide, of either sign) by `f`, which tells whether it
+/// saturated.
 #[inline(always)]
 fn narrow_saturating<T: Lane, H: Lane>(
     cpu: &mut Cpu,
     i: &Insn,
-    shift: impl Fn(T) -> T::Wide,
-    clamp: impl Fn(T::Wide) -> (H, bool),
+    f: impl Fn(T) -> (H, bool),
 ) -> Flow {
-    // The mask covers the source: twice the width of the result.
-    let n = T::split(v(cpu, i.rn) & width_mask(i.ra + 1));
+    // A scalar's source is twice as wide as its result; other lanes count as zero.
+    let n = masked_lanes::<T>(cpu, i.ra + 1, i.rn);
     let mut r = H::split(0);
     let mut saturated = false;
     for (r, n) in r.as_mut().iter_mut().zip(n.as_ref()) {
-        let (value, lane_saturated) = clamp(shift(*n));
+        let (value, lane_saturated) = f(*n);
         *r = value;
         saturated |= lane_saturated;
     }
@@ -258,18 +258,12 @@ macro_rules! narrow_saturating {
     ($(#[$doc:meta])* $name:ident, $rounding:expr, $t:ty, $h:ty) => {
         $(#[$doc])*
         pub(in crate::exec) fn $name(cpu: &mut Cpu, i: &Insn) -> Flow {
-            type W = <$t as Lane>::Wide;
             let s = i.imm as u32;
-            let half: W = if $rounding { (1 << s) >> 1 } else { 0 };
-            narrow_saturating::<$t, $h>(
-                cpu,
-                i,
-                |n| (n.wide() + half) >> s,
-                |value| {
-                    let clamped = value.max(W::from(<$h>::MIN)).min(W::from(<$h>::MAX));
-                    (clamped as $h, clamped != value)
-                },
-            )
+            narrow_saturating::<$t, $h>(cpu, i, |n| {
+                let value = if $rounding { right_rounded(n, s) } else { n >> s };
+                let clamped = value.max(<$h>::MIN as $t).min(<$h>::MAX as $t);
+                (clamped as $h, clamped != value)
+            })
         }
     };
 }

@@ -147,9 +147,9 @@ fn st_interleaved<T: Part + Lane, const WIDTH: usize, const S: usize>(
 }
 
 /// LD1–LD4, single structure: lane `ra` of every register of the list.
-fn ld_single<T: Part + Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
+fn ld_single<T: Part + Lane, const S: usize>(cpu: &mut Cpu, i: &Insn) -> Flow {
     let base = attempt!(cpu.base(i.rn));
-    for k in 0..registers(i) {
+    for k in 0..S {
         let at = base.wrapping_add(k as u64 * T::SIZE);
         let element = attempt!(cpu.load::<T>(at, Access::Normal));
         let value = insert(v(cpu, register(i, k)), usize::from(i.ra), element);
@@ -160,9 +160,9 @@ fn ld_single<T: Part + Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
 }
 
 /// ST1–ST4, single structure.
-fn st_single<T: Part + Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
+fn st_single<T: Part + Lane, const S: usize>(cpu: &mut Cpu, i: &Insn) -> Flow {
     let base = attempt!(cpu.base(i.rn));
-    for k in 0..registers(i) {
+    for k in 0..S {
         let at = base.wrapping_add(k as u64 * T::SIZE);
         let element = lane::<T>(v(cpu, register(i, k)), usize::from(i.ra));
         attempt!(cpu.store::<T>(at, element, Access::Normal));
@@ -172,10 +172,10 @@ fn st_single<T: Part + Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
 }
 
 /// LD1R–LD4R: one element to every lane.
-fn ld_replicate<T: Part + Lane>(cpu: &mut Cpu, i: &Insn) -> Flow {
+fn ld_replicate<T: Part + Lane, const S: usize>(cpu: &mut Cpu, i: &Insn) -> Flow {
     let base = attempt!(cpu.base(i.rn));
     let mask = width_mask(if i.aux & mem::FULL != 0 { aux::WIDTH_128 } else { aux::WIDTH_64 });
-    for k in 0..registers(i) {
+    for k in 0..S {
         let at = base.wrapping_add(k as u64 * T::SIZE);
         let element = attempt!(cpu.load::<T>(at, Access::Normal));
         set_v(cpu, register(i, k), splat(element) & mask);
@@ -210,9 +210,14 @@ macro_rules! by_element {
     };
 }
 
-macro_rules! plain {
+macro_rules! by_registers {
     ($i:expr, $f:ident, $t:ty) => {
-        $f::<$t>
+        match registers($i) {
+            1 => $f::<$t, 1>,
+            2 => $f::<$t, 2>,
+            3 => $f::<$t, 3>,
+            _ => $f::<$t, 4>,
+        }
     };
 }
 
@@ -228,15 +233,15 @@ pub(super) fn st_multiple_handler(i: &Insn) -> Handler {
 
 /// The handler of LD1–LD4, single structure.
 pub(super) fn ld_single_handler(i: &Insn) -> Handler {
-    by_element!(i, plain, ld_single)
+    by_element!(i, by_registers, ld_single)
 }
 
 /// The handler of ST1–ST4, single structure.
 pub(super) fn st_single_handler(i: &Insn) -> Handler {
-    by_element!(i, plain, st_single)
+    by_element!(i, by_registers, st_single)
 }
 
 /// The handler of LD1R–LD4R.
 pub(super) fn ld_replicate_handler(i: &Insn) -> Handler {
-    by_element!(i, plain, ld_replicate)
+    by_element!(i, by_registers, ld_replicate)
 }
