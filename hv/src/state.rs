@@ -82,16 +82,17 @@ const SYSTEM: &[hv_sys_reg_t] = {
         MDCCINT_EL1,
         CNTV_CVAL_EL0,
         CNTV_CTL_EL0,
-        CNTP_CVAL_EL0,
-        CNTP_CTL_EL0,
     ]
 };
 
-/// System registers of optional features: saved where the host answers.
+/// System registers of optional features, and the physical timer's, which come with the GIC: saved
+/// where the host answers.
 const OPTIONAL: &[hv_sys_reg_t] = {
     use hv_sys_reg_t::*;
     &[
         ACTLR_EL1,
+        CNTP_CVAL_EL0,
+        CNTP_CTL_EL0,
         APIAKEYLO_EL1,
         APIAKEYHI_EL1,
         APIBKEYLO_EL1,
