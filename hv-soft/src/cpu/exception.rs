@@ -132,6 +132,8 @@ impl Cpu {
         let stepping = self.debug.step_armed(&self.pstate, &self.sys, spsr);
         self.pc = self.branch_address(self.sys.elr);
         self.set_cpsr(if stepping { spsr } else { spsr & !(1 << 21) });
+        // An exception return sets the event register and clears the local monitor.
         self.lines.send_event();
+        self.monitor = None;
     }
 }

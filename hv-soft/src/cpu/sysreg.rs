@@ -219,6 +219,25 @@ impl SysRegs {
     }
 }
 
+/// Whether a write to the register may change how the instructions that follow execute. The
+/// registers for which it cannot are the ones that every exception and context switch writes.
+pub(crate) const fn changes_context(reg: u16) -> bool {
+    !matches!(
+        reg,
+        id::ELR_EL1
+            | id::SPSR_EL1
+            | id::SP_EL0
+            | id::TPIDR_EL0
+            | id::TPIDRRO_EL0
+            | id::TPIDR_EL1
+            | id::ESR_EL1
+            | id::FAR_EL1
+            | id::NZCV
+            | id::FPCR
+            | id::FPSR
+    )
+}
+
 impl Cpu {
     /// Reads a register of the core; `None` if the core does not own it or it cannot be read.
     pub fn sysreg(&self, reg: u16) -> Option<u64> {
@@ -362,7 +381,9 @@ impl Cpu {
                 self.tlb.drop_all();
             }
         }
-        self.refresh();
+        if changes_context(reg) {
+            self.refresh();
+        }
         true
     }
 

@@ -39,7 +39,7 @@ pub fn bind(insn: &mut Insn, offset: u32) {
 pub fn ends_block(insn: &Insn) -> bool {
     match insn.op {
         Op::Undefined => true,
-        Op::Base(op) => base::ends_block(op),
+        Op::Base(op) => base::ends_block(op, insn),
         Op::Simd(_) => false,
     }
 }

@@ -9,9 +9,7 @@ impl Cpu {
     pub(crate) fn maintain(&mut self, op: Maintenance) {
         match op {
             Maintenance::TlbAll => self.tlb.drop_all(),
-            Maintenance::TlbVa(va) => {
-                self.tlb.drop_page(va);
-            }
+            Maintenance::TlbVa(va) => self.tlb.drop_page(va),
             Maintenance::TlbAsid(asid) => {
                 self.tlb.drop_asid(asid);
                 if self.upper_nonglobal {

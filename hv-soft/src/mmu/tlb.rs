@@ -199,18 +199,17 @@ impl Tlbs {
         }
     }
 
-    /// Drops the entries of a page in every context; returns whether it was part of a larger block,
-    /// in which case everything was dropped and contexts changed.
-    pub(crate) fn drop_page(&mut self, va: u64) -> bool {
+    /// Drops the entries of a page in every context, or everything if the page is part of a larger
+    /// block. Contexts may change: recompute them afterwards.
+    pub(crate) fn drop_page(&mut self, va: u64) {
         if self.blocks_2m[(va >> 27 & 7) as usize] >> (va >> 21 & 63) & 1 != 0
             || self.blocks_1g >> (va >> 30 & 63) & 1 != 0
         {
             self.drop_all();
-            return true;
+            return;
         }
         self.read.drop_page(va);
         self.write.drop_page(va);
         self.exec.drop_page(va);
-        false
     }
 }

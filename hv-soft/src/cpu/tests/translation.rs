@@ -157,7 +157,7 @@ fn walks_that_are_disabled() {
     // TBI0: the top byte is ignored, and reported.
     m.set(id::TCR_EL1, tcr | 1 << 37);
     assert_eq!(access(&mut m, READ, VA | 0xab << 56, EL0), SUCCESS);
-    assert_eq!(access(&mut m, READ, VA + 0x1000 | 0xab << 56, EL0), abort(EL0, false, 0b000111));
+    assert_eq!(access(&mut m, READ, (VA + 0x1000) | 0xab << 56, EL0), abort(EL0, false, 0b000111));
 }
 
 #[test]
@@ -229,11 +229,11 @@ fn address_translation_instructions() {
     };
     // Success: attributes, inner shareable, address; bit 11 is RES1. Failure: F and the status.
     let good = 0xff << 56 | 1 << 11 | 3 << 7;
-    assert_eq!(par(0, VA + 0x123), good | DATA + 0x3000);
+    assert_eq!(par(0, VA + 0x123), good | (DATA + 0x3000));
     assert_eq!(par(1, VA), 1 << 11 | 0b001111 << 1 | 1);
-    assert_eq!(par(2, VA), good | DATA + 0x3000);
+    assert_eq!(par(2, VA), good | (DATA + 0x3000));
     assert_eq!(par(3, VA), 1 << 11 | 0b001111 << 1 | 1);
-    assert_eq!(par(0, VA + 0x1000), 1 << 11 | 2 << 7 | DATA + 0x4000);
+    assert_eq!(par(0, VA + 0x1000), 1 << 11 | 2 << 7 | (DATA + 0x4000));
     assert_eq!(par(2, VA + 0x1000), 1 << 11 | 0b001111 << 1 | 1);
     assert_eq!(par(0, VA + 0x2000), 1 << 11 | 0b000111 << 1 | 1);
 }

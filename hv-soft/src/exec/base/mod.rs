@@ -9,6 +9,7 @@ mod loadstore;
 mod sysop;
 mod system;
 
+use crate::cpu::sysreg;
 use crate::decode::base::BaseOp::{self, *};
 use crate::exec::thread::Threaded;
 use crate::insn::Insn;
@@ -59,7 +60,10 @@ pub fn bind(op: BaseOp, insn: &mut Insn, offset: u32) {
 }
 
 /// Whether control may not go on to the next instruction, or in another context.
-pub fn ends_block(op: BaseOp) -> bool {
+pub fn ends_block(op: BaseOp, insn: &Insn) -> bool {
+    if op == MsrReg {
+        return sysreg::changes_context(insn.imm as u16);
+    }
     matches!(
         op,
         B | Bl
@@ -80,7 +84,6 @@ pub fn ends_block(op: BaseOp) -> bool {
             | Wfi
             | Isb
             | MsrImm
-            | MsrReg
             | Sys
     )
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{Ordering, fence};
 use crate::cpu::exception::{ec, esr};
 use crate::cpu::lines::{FIQ, IRQ};
 use crate::cpu::pstate::Pstate;
-use crate::cpu::sysreg::id;
+use crate::cpu::sysreg::{changes_context, id};
 use crate::cpu::{CoreExit, Cpu};
 use crate::decode::base::BaseOp::{self, *};
 use crate::exec::thread::{Threaded, thread};
@@ -276,7 +276,7 @@ fn msr_reg(cpu: &mut Cpu, i: &Insn) -> Flow {
         return flow;
     }
     if reg != id::MPIDR_EL1 && cpu.set_sysreg(reg, cpu.x(i.rd)) {
-        return Flow::Sync;
+        return if changes_context(reg) { Flow::Sync } else { Flow::Next };
     }
     // Read-only registers of the core are UNDEFINED for writes.
     if cpu.sysreg(reg).is_some() { cpu.raise_undefined() } else { leave(cpu, i, false) }
