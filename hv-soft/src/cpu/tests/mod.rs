@@ -3,6 +3,7 @@
 mod debug;
 mod exceptions;
 mod translation;
+mod vectors;
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::sync::Arc;

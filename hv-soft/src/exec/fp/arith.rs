@@ -9,9 +9,9 @@ use crate::softfloat as soft;
 use crate::softfloat::host::{self, HostFloat, op};
 use crate::softfloat::{Double, Env, Format, Single};
 
-/// Operations on Vn and Vm with a short cut.
+/// Operations on Vn and Vm: the host's function, when it may be used, and the soft one.
 macro_rules! binary {
-    ($($(#[$doc:meta])* $name:ident = $op:ident, $usable:ident;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident = $fast:ident, $usable:ident, $soft:ident;)*) => {$(
         $(#[$doc])*
         pub(in crate::exec) fn $name<T: HostFloat, const N: usize>(
             cpu: &mut Cpu,
@@ -19,8 +19,8 @@ macro_rules! binary {
         ) -> Flow {
             let operands = [lanes::<T, N>(cpu, i.rn), lanes(cpu, i.rm)];
             let usable = $usable(cpu);
-            compute(cpu, i, operands, usable, op::$op, |[n, m], env| {
-                soft::$op::<T::Soft>(n, m, env)
+            compute(cpu, i, operands, usable, op::$fast, |[n, m], env| {
+                soft::$soft::<T::Soft>(n, m, env)
             })
         }
     )*};
@@ -28,31 +28,21 @@ macro_rules! binary {
 
 binary! {
     /// FADD.
-    fadd = add, rounded_usable;
+    fadd = add, rounded_usable, add;
     /// FSUB.
-    fsub = sub, rounded_usable;
+    fsub = sub, rounded_usable, sub;
     /// FDIV.
-    fdiv = div, rounded_usable;
+    fdiv = div, rounded_usable, div;
     /// FABD.
-    fabd = abs_diff, rounded_usable;
+    fabd = abs_diff, rounded_usable, abs_diff;
     /// FMAX.
-    fmax = max, exact_usable;
+    fmax = max, exact_usable, max;
     /// FMIN.
-    fmin = min, exact_usable;
-}
-
-/// FMAXNM: as FMAX for numbers.
-pub(in crate::exec) fn fmaxnm<T: HostFloat, const N: usize>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    let operands = [lanes::<T, N>(cpu, i.rn), lanes(cpu, i.rm)];
-    let usable = exact_usable(cpu);
-    compute(cpu, i, operands, usable, op::max, |[n, m], env| soft::max_num::<T::Soft>(n, m, env))
-}
-
-/// FMINNM: as FMIN for numbers.
-pub(in crate::exec) fn fminnm<T: HostFloat, const N: usize>(cpu: &mut Cpu, i: &Insn) -> Flow {
-    let operands = [lanes::<T, N>(cpu, i.rn), lanes(cpu, i.rm)];
-    let usable = exact_usable(cpu);
-    compute(cpu, i, operands, usable, op::min, |[n, m], env| soft::min_num::<T::Soft>(n, m, env))
+    fmin = min, exact_usable, min;
+    /// FMAXNM: as FMAX for numbers.
+    fmaxnm = max, exact_usable, max_num;
+    /// FMINNM: as FMIN for numbers.
+    fminnm = min, exact_usable, min_num;
 }
 
 /// FMUL.
