@@ -10,6 +10,7 @@ mod launch;
 pub mod log;
 mod machine;
 mod options;
+mod pins;
 mod prepare;
 pub mod progress;
 pub mod pull;
@@ -17,6 +18,7 @@ pub mod record;
 mod sandbox;
 pub mod session;
 pub mod signal;
+mod snapshots;
 mod terminal;
 mod text;
 

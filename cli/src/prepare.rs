@@ -8,6 +8,7 @@ use image::{Image, Progress, Reference, Store};
 use crate::{
     Home, guest_files,
     options::{Options, Pull},
+    pins,
     record::{Machine, Machines, Origin, SHORT, Spec, random_id},
 };
 
@@ -51,17 +52,10 @@ pub(crate) fn from_image(
         init_timeout: options.init_timeout,
         id,
     };
+    let machine = Machines::open(home)?.create(spec)?;
     // The machine outlives this process, and so must its claim on the image.
-    store.pin(&pin_name(&spec.id), &[&image])?;
-    Machines::open(home)?.create(spec.clone()).inspect_err(|_| {
-        // What is reported is why there is no machine; a pin without one is removed by `prune`.
-        let _ = store.unpin(&pin_name(&spec.id));
-    })
-}
-
-/// The owner's name of a machine's claim on its image.
-pub(crate) fn pin_name(id: &str) -> String {
-    format!("machine-{}", &id[..SHORT])
+    store.pin(&pins::machine(&machine.spec.id), &[&image])?;
+    Ok(machine)
 }
 
 fn obtain(store: &Store, options: &Options, progress: Progress<'_>) -> anyhow::Result<Image> {

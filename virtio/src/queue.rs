@@ -95,6 +95,20 @@ impl Virtq {
         idx.is_ok_and(|idx| idx.0 != self.queue.next_avail())
     }
 
+    /// Asks the driver to notify when it makes one more request available than there are now, though
+    /// those that are there have not all been popped.
+    ///
+    /// # Errors
+    /// If the ring cannot be read or written.
+    pub fn expect_more(&mut self) -> Result<(), Broken> {
+        let there = self.queue.avail_idx(&*self.memory, Ordering::Acquire).map_err(|_| Broken)?;
+        let next = self.queue.next_avail();
+        self.queue.set_next_avail(there.0);
+        let asked = self.queue.enable_notification(&*self.memory);
+        self.queue.set_next_avail(next);
+        asked.map(drop).map_err(|_| Broken)
+    }
+
     /// Writes a request's entry in the used ring; the driver sees it after [`Virtq::publish`].
     ///
     /// # Errors

@@ -1,9 +1,11 @@
 //! The command line: one file a subcommand.
 
+mod bake;
 mod boot;
 mod completions;
 mod cp;
 mod exec;
+mod fork;
 mod images;
 mod inspect;
 mod kill;
@@ -14,9 +16,11 @@ mod process;
 mod prune;
 mod ps;
 mod pull;
+mod restore;
 mod rm;
 mod rmi;
 mod run;
+mod snapshot;
 mod stats;
 mod stop;
 mod wait;
@@ -69,6 +73,10 @@ enum Command {
     Cp(cp::Args),
     Inspect(inspect::Args),
     Stats(stats::Args),
+    Bake(Box<bake::Args>),
+    Snapshot(snapshot::Args),
+    Restore(restore::Args),
+    Fork(fork::Args),
     Completions(completions::Args),
     Man(man::Args),
     #[command(name = crate::launch::SUBCOMMAND, hide = true)]
@@ -104,6 +112,10 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::MachineProcess(args) => machine_process::run(&args),
+        Command::Bake(args) => bake::run(&args),
+        Command::Snapshot(args) => snapshot::run(&args),
+        Command::Restore(args) => restore::run(&args),
+        Command::Fork(args) => fork::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     };

@@ -4,7 +4,7 @@ use clap::Parser;
 use image::Store;
 
 use super::Format;
-use crate::{Home, text};
+use crate::{Home, pins, text};
 
 /// Remove what no image, machine or snapshot needs
 #[derive(Debug, Parser)]
@@ -18,7 +18,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
-    let pruned = Store::open(Home::open()?.root())?.prune(args.all)?;
+    let home = Home::open()?;
+    pins::renew(&home)?;
+    let pruned = Store::open(home.root())?.prune(args.all)?;
     if args.format == Format::Json {
         println!("{}", serde_json::to_string_pretty(&pruned)?);
         return Ok(0);

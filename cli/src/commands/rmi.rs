@@ -3,7 +3,7 @@
 use clap::Parser;
 use image::{Platform, Store};
 
-use crate::{Home, text};
+use crate::{Home, pins, text};
 
 /// Remove images
 #[derive(Debug, Parser)]
@@ -20,7 +20,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
-    let store = Store::open(Home::open()?.root())?;
+    let home = Home::open()?;
+    pins::renew(&home)?;
+    let store = Store::open(home.root())?;
     let mut failure = None;
     let mut freed = 0;
     for name in &args.images {

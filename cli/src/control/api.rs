@@ -1,5 +1,7 @@
 //! Bodies of requests and replies.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// Ask the process to end.
@@ -25,6 +27,25 @@ pub struct KillRequest {
 pub struct WaitReply {
     /// 0 to 255; 128 + n after signal n.
     pub exit_code: i32,
+}
+
+/// Take a snapshot.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SnapshotRequest {
+    /// The directory that the snapshot will be; it must not exist.
+    pub path: PathBuf,
+}
+
+/// What a snapshot came to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SnapshotReply {
+    /// Bytes written; holes are not counted.
+    pub bytes: u64,
+    /// Milliseconds in which the guest stood still.
+    pub pause_ms: f64,
+    /// Milliseconds of these in which state and memory were written.
+    pub save_ms: f64,
 }
 
 /// Why a request was not done.

@@ -1,7 +1,7 @@
 //! The client's side of a control socket.
 
 use std::{
-    io,
+    io::{self, Read, Write},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -81,7 +81,7 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<T, ControlError> {
         block_on(async {
-            let response = self.send(method, path, body, None).await?;
+            let response = self.send(method, path, body).await?;
             let status = response.status();
             let body = Limited::new(response.into_body(), REPLY_LIMIT);
             let bytes = body.collect().await.map_err(broken)?.to_bytes();
@@ -98,25 +98,27 @@ impl Client {
     /// # Errors
     /// [`ControlError`].
     pub fn upgrade(&self, path: &str, protocol: &'static str) -> Result<UnixStream, ControlError> {
-        block_on(async {
-            let mut response = self.send(Method::GET, path, &(), Some(protocol)).await?;
-            if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                let status = response.status();
-                let body = Limited::new(response.into_body(), REPLY_LIMIT);
-                let bytes = body.collect().await.map_err(broken)?.to_bytes();
-                return Err(refused(status, &bytes));
-            }
-            let upgraded = hyper::upgrade::on(&mut response).await.map_err(broken)?;
-            let parts = upgraded
-                .downcast::<TokioIo<tokio::net::UnixStream>>()
-                .map_err(|_| ControlError::Broken("the stream is of another kind".into()))?;
-            if !parts.read_buf.is_empty() {
-                return Err(ControlError::Broken("it spoke out of turn".into()));
-            }
-            let stream = parts.io.into_inner().into_std().map_err(broken)?;
-            stream.set_nonblocking(false).map_err(broken)?;
-            Ok(stream)
-        })
+        let unreachable =
+            |source| ControlError::Unreachable { socket: self.socket.clone(), source };
+        let mut stream = UnixStream::connect(&self.socket).map_err(unreachable)?;
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: kiln\r\nConnection: upgrade\r\nUpgrade: {protocol}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).map_err(broken)?;
+        let head = read_head(&mut stream)?;
+        let mut headers = [httparse::EMPTY_HEADER; 32];
+        let mut response = httparse::Response::new(&mut headers);
+        response.parse(&head).map_err(broken)?;
+        let status = StatusCode::from_u16(response.code.unwrap_or(0)).map_err(broken)?;
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(stream);
+        }
+        let length =
+            response.headers.iter().find(|h| h.name.eq_ignore_ascii_case("content-length"));
+        let length = length.and_then(|h| str::from_utf8(h.value).ok()?.parse().ok()).unwrap_or(0);
+        let mut body = Vec::new();
+        stream.take(length).take(REPLY_LIMIT as u64).read_to_end(&mut body).map_err(broken)?;
+        Err(refused(status, &body))
     }
 
     async fn send(
@@ -124,27 +126,38 @@ impl Client {
         method: Method,
         path: &str,
         body: &impl Serialize,
-        upgrade: Option<&'static str>,
     ) -> Result<Response<Incoming>, ControlError> {
         let stream = tokio::net::UnixStream::connect(&self.socket)
             .await
             .map_err(|source| ControlError::Unreachable { socket: self.socket.clone(), source })?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        tokio::spawn(connection.with_upgrades());
-        let mut request = Request::builder()
+        tokio::spawn(connection);
+        let request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::HOST, "kiln")
             .header(header::CONTENT_TYPE, "application/json");
-        if let Some(protocol) = upgrade {
-            request =
-                request.header(header::CONNECTION, "upgrade").header(header::UPGRADE, protocol);
-        }
         let bytes = Bytes::from(serde_json::to_vec(body).map_err(broken)?);
         let request = request.body(Full::new(bytes)).map_err(broken)?;
         sender.send_request(request).await.map_err(broken)
     }
+}
+
+/// Reads up to the end of a response's head, and not a byte more: what follows is the upgraded stream's.
+fn read_head(stream: &mut UnixStream) -> Result<Vec<u8>, ControlError> {
+    /// Longest head that is read, in bytes.
+    const LIMIT: usize = 8 << 10;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).map_err(broken)?;
+        head.push(byte[0]);
+        if head.len() > LIMIT {
+            return Err(ControlError::Broken("its answer has no end".into()));
+        }
+    }
+    Ok(head)
 }
 
 fn refused(status: StatusCode, bytes: &[u8]) -> ControlError {

@@ -6,7 +6,7 @@ mod api;
 mod client;
 mod server;
 
-pub use api::{ErrorBody, KillRequest, StopRequest, WaitReply};
+pub use api::{ErrorBody, KillRequest, SnapshotReply, SnapshotRequest, StopRequest, WaitReply};
 pub use client::{Client, ControlError};
 pub(crate) use server::serve;
 

@@ -20,7 +20,7 @@ use hyper_util::{rt::TokioIo, server::conn::auto::upgrade};
 use serde_json::json;
 use tokio::{net::UnixListener, sync::oneshot};
 
-use super::{AGENT, ErrorBody, KillRequest, STDIO, StopRequest, WaitReply};
+use super::{AGENT, ErrorBody, KillRequest, STDIO, SnapshotRequest, StopRequest, WaitReply};
 use crate::{exit::Exit, machine::Supervisor};
 
 /// The longest path of a unix socket on any supported host, in bytes: macOS's.
@@ -68,6 +68,7 @@ pub(crate) fn serve(directory: &Path, supervisor: Arc<Supervisor>) -> anyhow::Re
         .route("/v1/stop", post(stop))
         .route("/v1/kill", post(kill))
         .route("/v1/wait", get(wait))
+        .route("/v1/snapshot", post(snapshot))
         .route("/v1/attach", get(attach))
         .route("/v1/agent", get(agent))
         .with_state(supervisor);
@@ -118,6 +119,10 @@ async fn kill(Extract(supervisor): Shared, Json(request): Json<KillRequest>) -> 
 
 async fn wait(Extract(supervisor): Shared) -> Response {
     respond(supervisor, |supervisor| Ok(WaitReply { exit_code: supervisor.wait() })).await
+}
+
+async fn snapshot(Extract(supervisor): Shared, Json(request): Json<SnapshotRequest>) -> Response {
+    respond(supervisor, move |supervisor| supervisor.snapshot(&request)).await
 }
 
 async fn attach(Extract(supervisor): Shared, request: Request) -> Response {

@@ -5,6 +5,7 @@ use std::{
     fs::File,
     io,
     os::unix::net::UnixStream,
+    path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
     time::Duration,
@@ -16,7 +17,8 @@ use vmm::{
     VsockHost, VsockListener,
 };
 
-use crate::record::{Machine, Origin};
+use super::snapshot;
+use crate::record::{Machine, Origin, Spec};
 
 /// The guest's context identifier, the first that is not reserved (virtio 1.2, 5.10.4).
 const GUEST_CID: u32 = 3;
@@ -40,10 +42,13 @@ impl Guest {
         let console = record.directory.join("console.log");
         let serial = File::create(&console)
             .with_context(|| format!("cannot create {}", console.display()))?;
-        let machine = vmm::Machine::new(
-            &config(record)?,
-            Resources { serial: Box::new(serial), console: Vec::new() },
-        )?;
+        let resources = Resources::serial(serial);
+        let machine = match &record.spec.origin {
+            Origin::Boot { kernel, initramfs, layers } => {
+                vmm::Machine::new(&config(&record.spec, kernel, initramfs, layers), resources)?
+            }
+            Origin::Snapshot { path, copy } => snapshot::restore(path, *copy, resources)?,
+        };
         let vsock = machine.vsock().context("the machine has no socket device")?;
         let calls = vsock.listen(agent::DEFAULT_PORT)?;
         machine.run()?;
@@ -114,6 +119,10 @@ impl Guest {
         end.is_some()
     }
 
+    pub(super) fn machine(&self) -> &vmm::Machine {
+        &self.machine
+    }
+
     /// Switches it off at once.
     pub(super) fn kill(&self) {
         self.machine.stop();
@@ -130,18 +139,15 @@ impl fmt::Debug for Guest {
     }
 }
 
-fn config(record: &Machine) -> anyhow::Result<MachineConfig> {
-    let Origin::Boot { kernel, initramfs, layers } = &record.spec.origin else {
-        bail!("a snapshot does not boot");
-    };
+fn config(spec: &Spec, kernel: &Path, initramfs: &Path, layers: &[PathBuf]) -> MachineConfig {
     let parts = layers.iter().enumerate().map(|(index, path)| PartConfig {
         path: path.clone(),
         label: format!("layer{}", index + 1),
     });
     let mut config = MachineConfig::new(kernel);
-    config.memory = record.spec.memory.next_multiple_of(2 << 20);
-    config.vcpus = record.spec.cpus;
-    config.initramfs = Some(initramfs.clone());
+    config.memory = spec.memory.next_multiple_of(2 << 20);
+    config.vcpus = spec.cpus;
+    config.initramfs = Some(initramfs.to_path_buf());
     // A panic ends the machine instead of leaving a guest that does nothing.
     config.command_line = "console=ttyAMA0 quiet panic=-1".into();
     config.disks = vec![DiskConfig {
@@ -150,5 +156,5 @@ fn config(record: &Machine) -> anyhow::Result<MachineConfig> {
     }];
     config.vsock = Some(VsockConfig { cid: GUEST_CID, socket: None });
     config.on_reset = OnReset::End;
-    Ok(config)
+    config
 }

@@ -2,6 +2,7 @@
 
 mod guest;
 mod ports;
+mod snapshot;
 mod stdio;
 mod supervisor;
 
@@ -10,10 +11,15 @@ use std::{path::Path, sync::Arc, thread, time::Duration};
 use agent::Request;
 use anyhow::Context;
 
+pub(crate) use snapshot::Workload;
 pub(crate) use supervisor::{Supervisor, splice};
 
 use self::{guest::Guest, ports::Ports, stdio::Stdio};
-use crate::{control, log::LogWriter, record::Machine};
+use crate::{
+    control,
+    log::LogWriter,
+    record::{Machine, Origin},
+};
 
 /// How long a machine that booted waits for somebody to start its process.
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
@@ -81,6 +87,10 @@ fn watch(supervisor: &Arc<Supervisor>) -> anyhow::Result<()> {
 /// Waits for the agent and has it build the root.
 fn configure(supervisor: &Supervisor) -> anyhow::Result<()> {
     let limit = Duration::from_secs(supervisor.spec().init_timeout);
+    if let Origin::Snapshot { .. } = supervisor.spec().origin {
+        // Its agent listens already, and its root is built.
+        return Ok(());
+    }
     supervisor.guest().wait_agent(limit)?;
     let mut connection = supervisor.greet_agent()?;
     let now = jiff::Timestamp::now().as_nanosecond() as u64;

@@ -92,17 +92,22 @@ impl Stdio {
         supervisor: &Supervisor,
         log: &mut LogWriter,
     ) -> anyhow::Result<Exit> {
-        let mut offsets = (0, 0);
+        // A restored process has written before; what was acknowledged then is gone.
+        let mut seen: Option<(u64, u64)> = None;
         loop {
             let mut connection = supervisor.greet_agent()?;
-            let request =
-                Request::Attach { id: MAIN, stdout: Some(offsets.0), stderr: Some(offsets.1) };
+            let request = Request::Attach {
+                id: MAIN,
+                stdout: seen.map(|offsets| offsets.0),
+                stderr: seen.map(|offsets| offsets.1),
+            };
             let Reply::Attached(attached) = connection.call(&request)? else {
                 anyhow::bail!("the guest's agent did not attach to the process");
             };
+            let offsets = seen.get_or_insert((attached.stdout, attached.stderr));
             let stream = connection.into_stream();
             self.shared.resume(stream.try_clone()?, attached);
-            match self.shared.forward(stream, log, &mut offsets) {
+            match self.shared.forward(stream, log, offsets) {
                 Ok(exit) => {
                     self.shared.finish(exit);
                     return Ok(exit);

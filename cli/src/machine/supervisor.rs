@@ -12,11 +12,11 @@ use agent::{Connection, Exit as GuestExit, FailureKind, Hello, ProcessId, Reply,
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 
-use super::{guest::Guest, stdio::Stdio};
+use super::{guest::Guest, snapshot, stdio::Stdio};
 use crate::{
-    control::StopRequest,
+    control::{SnapshotReply, SnapshotRequest, StopRequest},
     exit::{Exit, KILN_FAILED, NOT_EXECUTABLE, NOT_FOUND},
-    record::{Machine, PortMapping, Spec, State, Status},
+    record::{Machine, Origin, PortMapping, Spec, State, Status},
     signal,
 };
 
@@ -34,6 +34,7 @@ pub(crate) struct Supervisor {
     guest: Guest,
     progress: Mutex<Progress>,
     changed: Condvar,
+    capturing: Mutex<()>,
     pub(super) stdio: Stdio,
 }
 
@@ -77,6 +78,7 @@ impl Supervisor {
             guest,
             progress: Mutex::new(progress),
             changed: Condvar::new(),
+            capturing: Mutex::new(()),
             stdio,
         }
     }
@@ -120,7 +122,11 @@ impl Supervisor {
         if progress.phase == Phase::Ready {
             progress.phase = Phase::Starting;
             drop(progress);
-            match self.run_process() {
+            let started = match self.spec.origin {
+                Origin::Boot { .. } => self.run_process(),
+                Origin::Snapshot { .. } => self.revive(),
+            };
+            match started {
                 Ok(()) => self.advance(Phase::Running, |state| {
                     state.status = Status::Running;
                     state.started = Some(Timestamp::now());
@@ -150,6 +156,34 @@ impl Supervisor {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Lets the processes of a restored guest go on: with fresh randomness and the right time before any of them runs.
+    fn revive(&self) -> anyhow::Result<()> {
+        let mut entropy = vec![0; 64];
+        rustix::rand::getrandom(&mut entropy[..], rustix::rand::GetRandomFlags::empty())?;
+        let mut agent = self.greet_agent()?;
+        agent.call(&Request::Reseed { entropy })?.done()?;
+        let unix_nanos = Timestamp::now().as_nanosecond() as u64;
+        agent.call(&Request::SetClock { unix_nanos })?.done()?;
+        agent.call(&Request::Thaw)?.done()?;
+        Ok(())
+    }
+
+    /// Takes a snapshot of the guest, whose processes stand still meanwhile and go on afterwards, whatever comes of it.
+    pub(crate) fn snapshot(&self, request: &SnapshotRequest) -> anyhow::Result<SnapshotReply> {
+        if self.lock().phase != Phase::Running {
+            bail!("machine {} is not running", self.spec.name);
+        }
+        // Two at once would thaw what the other has frozen.
+        let _alone = self.capturing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut agent = self.greet_agent()?;
+        agent.call(&Request::Freeze)?.done()?;
+        let taken = snapshot::take(self, &request.path);
+        let thawed = agent.call(&Request::Thaw).and_then(Reply::done);
+        let taken = taken?;
+        thawed.context("the snapshot was taken, but the machine's processes do not go on")?;
+        Ok(taken)
     }
 
     /// Waits until the process was started; false if the machine ended before.

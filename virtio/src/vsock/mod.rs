@@ -46,6 +46,20 @@ const EVENT_TRANSPORT_RESET: u32 = 0;
 const LISTENER: u32 = 0;
 const FIRST_STREAM: u32 = 1;
 
+/// How far the guest is with the news that its connections are gone: they were another machine's.
+///
+/// A driver that learns it drops every connection, also one that was made a moment before. So none is made until it has
+/// learnt it, which shows when it gives the event's buffer back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ResetEvent {
+    /// There is no such news.
+    None,
+    /// It is not told yet.
+    Owed,
+    /// It is told.
+    Told,
+}
+
 /// A socket device.
 pub struct Vsock {
     cid: u64,
@@ -58,8 +72,7 @@ pub struct Vsock {
     refusals: VecDeque<Header>,
     /// Packets wait in the send queue for `refusals` to get shorter.
     stalled: bool,
-    /// The guest's connections are of another machine, and it has not been told.
-    owes_reset_event: bool,
+    reset_event: ResetEvent,
     buf: Vec<u8>,
 }
 
@@ -74,7 +87,7 @@ impl Vsock {
             list: VecDeque::new(),
             refusals: VecDeque::new(),
             stalled: false,
-            owes_reset_event: false,
+            reset_event: ResetEvent::None,
             buf: Vec::new(),
         }
     }
@@ -120,6 +133,9 @@ impl Vsock {
 
     /// Takes what callers in this process and clients of the socket want.
     fn take_wanted(&mut self, watch: &mut dyn Watch) {
+        if self.reset_event != ResetEvent::None {
+            return;
+        }
         for host::Wanted { guest_port, ours, theirs, answer } in self.host.take_wanted() {
             let ports = Ports { host: self.table.free_port(guest_port), guest: guest_port };
             let mut stream = Stream::new(ours, ports, Phase::AskedForCaller { theirs, answer });
@@ -137,6 +153,9 @@ impl Vsock {
     }
 
     fn take_clients(&mut self, watch: &mut dyn Watch) {
+        if self.reset_event != ResetEvent::None {
+            return;
+        }
         while let Some(socket) = &self.socket {
             match socket.listener.accept() {
                 Ok((client, _)) => {
@@ -159,9 +178,16 @@ impl Vsock {
         }
     }
 
-    fn tell_of_reset(&mut self, active: &mut Active) -> Result<(), Broken> {
-        if !self.owes_reset_event {
-            return Ok(());
+    fn tell_of_reset(&mut self, active: &mut Active, watch: &mut dyn Watch) -> Result<(), Broken> {
+        match self.reset_event {
+            ResetEvent::None => return Ok(()),
+            ResetEvent::Owed => {}
+            ResetEvent::Told => {
+                self.reset_event = ResetEvent::None;
+                self.take_wanted(watch);
+                self.take_clients(watch);
+                return Ok(());
+            }
         }
         let Some(Some(queue)) = active.queues.get_mut(EVENT) else {
             return Ok(());
@@ -174,7 +200,10 @@ impl Vsock {
             false => chain.writable.write(&active.memory, 0, &event).unwrap_or(0),
             true => 0,
         };
-        self.owes_reset_event = written != event.len();
+        if written == event.len() {
+            self.reset_event = ResetEvent::Told;
+        }
+        queue.expect_more()?;
         queue.complete(chain.head, written as u32)?;
         active.publish(EVENT)
     }
@@ -199,7 +228,9 @@ impl VirtioDevice for Vsock {
 
     fn activate(&mut self, active: &mut Active, watch: &mut dyn Watch) -> io::Result<()> {
         self.host.attach(&active.doorbell);
-        self.owes_reset_event |= active.restored;
+        if active.restored {
+            self.reset_event = ResetEvent::Owed;
+        }
         if let Some(socket) = &self.socket {
             watch.add(socket.listener.as_fd(), LISTENER, Readiness::READ)?;
         }
@@ -217,7 +248,7 @@ impl VirtioDevice for Vsock {
     ) -> Result<(), Broken> {
         match queue {
             TX => self.take_packets(active, watch)?,
-            EVENT => self.tell_of_reset(active)?,
+            EVENT => self.tell_of_reset(active, watch)?,
             _ => {}
         }
         self.serve(active, watch)
@@ -274,6 +305,6 @@ impl VirtioDevice for Vsock {
 
     fn reset(&mut self) {
         self.drop_all();
-        self.owes_reset_event = false;
+        self.reset_event = ResetEvent::None;
     }
 }

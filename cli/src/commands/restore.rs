@@ -1,0 +1,99 @@
+//! `kiln restore`
+
+use std::io;
+
+use clap::{Parser, ValueEnum};
+
+use super::process;
+use crate::{
+    Home,
+    control::STDIO,
+    exit::{Exit, KILN_FAILED},
+    launch::Launched,
+    record::PortMapping,
+    session::{self, Ended, Stdio},
+    snapshots::{RestoreOptions, Snapshots},
+};
+
+/// Go on where a snapshot was taken, in a new machine
+///
+/// Memory, processors and devices are the snapshot's.
+#[derive(Debug, Parser)]
+pub(super) struct Args {
+    /// Let it run in the background, and print its id
+    #[arg(short, long)]
+    detach: bool,
+    /// Remove it once it has ended
+    #[arg(long)]
+    rm: bool,
+    /// Name; default: one is made up
+    #[arg(long)]
+    name: Option<String>,
+    /// Publish these TCP ports instead of the snapshot's: [IP:]HOST:GUEST
+    #[arg(short, long = "publish", value_name = "[IP:]HOST:GUEST")]
+    ports: Vec<PortMapping>,
+    /// One more label: KEY[=VALUE]
+    #[arg(short, long = "label", value_name = "KEY[=VALUE]")]
+    labels: Vec<String>,
+    /// How memory gets there
+    #[arg(long, value_enum, default_value = "map")]
+    ram: Ram,
+    /// Say on standard error how long each step took
+    #[arg(long)]
+    timings: bool,
+    /// Name of the snapshot
+    snapshot: String,
+}
+
+/// How the memory of a restored machine gets there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Ram {
+    /// Page by page, when it is touched
+    Map,
+    /// All at once, so that the snapshot may go
+    Copy,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
+    restore(args).map_err(|error| match error.downcast_ref::<Exit>() {
+        Some(_) => error,
+        None => Exit::new(KILN_FAILED, format!("{error:#}")).into(),
+    })
+}
+
+fn restore(args: &Args) -> anyhow::Result<u8> {
+    let snapshots = Snapshots::open(&Home::open()?)?;
+    let label = |text: &String| {
+        let (key, value) = text.split_once('=').unwrap_or((text, ""));
+        (key.to_owned(), value.to_owned())
+    };
+    let options = RestoreOptions {
+        name: args.name.clone(),
+        ports: args.ports.clone(),
+        free_ports: false,
+        labels: args.labels.iter().map(label).collect(),
+        auto_remove: args.rm,
+        copy: args.ram == Ram::Copy,
+    };
+    let machine = snapshots.machine(&snapshots.path(&args.snapshot)?, &options)?;
+    let launched = Launched::new(machine)?;
+    if args.detach {
+        launched.start()?;
+        println!("{}", launched.machine.spec.id);
+        return Ok(0);
+    }
+    // Attached before its processes go on, so that not a byte is missed.
+    let stream = launched.client.upgrade("/v1/attach", STDIO)?;
+    launched.start()?;
+    let spec = &launched.machine.spec.process;
+    let (stdin, tty) = (spec.stdin, spec.tty.is_some());
+    let stdio = Stdio { stdin, tty, signals: !tty };
+    match session::run(stream, stdio, &mut io::stdout(), &mut io::stderr()) {
+        Ok(Ended::Exited(exit)) => {
+            launched.wait_gone();
+            Ok(process::status(exit.status.code()))
+        }
+        Ok(Ended::Detached) => Ok(0),
+        Err(error) => Err(launched.lost(error)),
+    }
+}

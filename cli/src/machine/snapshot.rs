@@ -1,0 +1,92 @@
+//! Snapshots of a machine that runs an image: what a guest's state alone does not say.
+
+use std::{path::Path, sync::Arc, time::Instant};
+
+use ::snapshot::{HEADER_LEN, Invalid, Saved, Snapshot, Writer};
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use vmm::{MachineState, MemoryFile, Resources};
+
+use super::supervisor::Supervisor;
+use crate::{control::SnapshotReply, record::Spec};
+
+/// The record of the guest's state.
+const MACHINE: &str = "machine";
+/// The record of what the guest runs.
+const WORKLOAD: &str = "workload";
+
+/// What the guest of a snapshot runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Workload {
+    /// As it was asked for; id, name, origin and ports are those of the machine that was captured.
+    pub(crate) spec: Spec,
+}
+
+impl Saved for Workload {
+    const KIND: &'static str = "kiln-workload";
+    const VERSION: u32 = 1;
+
+    fn validate(&self) -> Result<(), Invalid> {
+        if self.spec.digest.parse::<image::Digest>().is_err() {
+            let what = format!("its image's digest is {:?}", self.spec.digest);
+            return Err(Invalid { kind: Self::KIND, what });
+        }
+        Ok(())
+    }
+}
+
+impl Workload {
+    /// What the guest of this snapshot runs.
+    pub(crate) fn read(snapshot: &Snapshot) -> Result<Self, ::snapshot::Error> {
+        snapshot.get(WORKLOAD)
+    }
+}
+
+/// Writes a snapshot of the guest to `path`. The guest stands still meanwhile, and runs again when this returns.
+pub(super) fn take(supervisor: &Supervisor, path: &Path) -> anyhow::Result<SnapshotReply> {
+    let machine = supervisor.guest().machine();
+    let mut writer = Writer::create(path, &vmm::fingerprint()?)?;
+    writer.put(WORKLOAD, &Workload { spec: supervisor.spec().clone() })?;
+    let paused = Instant::now();
+    machine.pause();
+    let saving = Instant::now();
+    let saved = machine.capture().map_err(anyhow::Error::from).and_then(|state| {
+        writer.put(MACHINE, &state)?;
+        writer.memory(&mut machine.captured_memory())?;
+        Ok(())
+    });
+    let save = saving.elapsed();
+    // It goes on whether or not the snapshot came to be.
+    machine.run()?;
+    let pause = paused.elapsed();
+    saved?;
+    let written = writer.commit()?;
+    Ok(SnapshotReply {
+        bytes: written.bytes,
+        pause_ms: pause.as_secs_f64() * 1e3,
+        save_ms: save.as_secs_f64() * 1e3,
+    })
+}
+
+/// Builds the machine that goes on where the snapshot at `path` was taken.
+pub(super) fn restore(
+    path: &Path,
+    copy: bool,
+    resources: Resources,
+) -> anyhow::Result<vmm::Machine> {
+    let snapshot = Snapshot::open(path)?;
+    snapshot.fits(&vmm::fingerprint()?)?;
+    let state: MachineState = snapshot.get(MACHINE)?;
+    let file = if copy { in_memory(&snapshot)? } else { snapshot.memory_file().try_clone()? };
+    let memory = MemoryFile { file: Arc::new(file), offset: HEADER_LEN };
+    Ok(vmm::Machine::restore(&state, &memory, resources)?)
+}
+
+/// A copy of the RAM file that nobody else can reach or change.
+fn in_memory(snapshot: &Snapshot) -> anyhow::Result<std::fs::File> {
+    let mut from = snapshot.memory_file();
+    let mut copy =
+        tempfile::tempfile().context("cannot make a temporary file for the guest's memory")?;
+    std::io::copy(&mut from, &mut copy).context("cannot copy the guest's memory")?;
+    Ok(copy)
+}

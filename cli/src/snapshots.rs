@@ -1,0 +1,159 @@
+//! The snapshots of a home.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use hyper::Method;
+use jiff::Timestamp;
+use snapshot::Snapshot;
+
+use crate::{
+    Home,
+    control::{SnapshotReply, SnapshotRequest},
+    launch,
+    machine::Workload,
+    pins,
+    record::{Machine, Machines, Origin, PortMapping, Spec, check_name, random_id},
+};
+
+/// The snapshots of a home, by name.
+#[derive(Debug)]
+pub(crate) struct Snapshots {
+    home: Home,
+    directory: PathBuf,
+}
+
+/// A snapshot as it is listed.
+pub(crate) struct Listed {
+    pub(crate) name: String,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) workload: Workload,
+    pub(crate) created: Option<Timestamp>,
+    /// Bytes that it takes on disk.
+    pub(crate) size: u64,
+}
+
+/// What of a restored machine differs from the captured one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RestoreOptions {
+    pub(crate) name: Option<String>,
+    /// Replaces the published ports, if any are given.
+    pub(crate) ports: Vec<PortMapping>,
+    /// Let the host choose a free port for each published one.
+    pub(crate) free_ports: bool,
+    pub(crate) labels: Vec<(String, String)>,
+    pub(crate) auto_remove: bool,
+    /// Read all memory at once, so that the snapshot may go.
+    pub(crate) copy: bool,
+}
+
+impl Snapshots {
+    pub(crate) fn open(home: &Home) -> anyhow::Result<Self> {
+        let directory = home.snapshots();
+        fs::create_dir_all(&directory)?;
+        Ok(Self { home: home.clone(), directory })
+    }
+
+    /// Where the snapshot of this name is or would be.
+    pub(crate) fn path(&self, name: &str) -> anyhow::Result<PathBuf> {
+        check_name(name)?;
+        Ok(self.directory.join(name))
+    }
+
+    /// Takes a snapshot of a machine that runs.
+    pub(crate) fn create(&self, machine: &Machine, name: &str) -> anyhow::Result<SnapshotReply> {
+        let path = self.path(name)?;
+        // Before anything stands still.
+        if path.exists() {
+            return Err(snapshot::Error::Exists(path).into());
+        }
+        let client = launch::running(machine)?;
+        let reply = client.call(Method::POST, "/v1/snapshot", &SnapshotRequest { path })?;
+        // The machine itself holds the image until then.
+        pins::pin(&self.home, &pins::snapshot(name), &machine.spec.digest)?;
+        Ok(reply)
+    }
+
+    /// All of them by name; what is none is skipped with a warning.
+    pub(crate) fn list(&self) -> anyhow::Result<Vec<Listed>> {
+        let mut all = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if name.starts_with('.') {
+                continue;
+            }
+            match self.get(&name) {
+                Ok(listed) => all.push(listed),
+                Err(error) => tracing::warn!("{error:#}"),
+            }
+        }
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    /// The snapshot of this name.
+    pub(crate) fn get(&self, name: &str) -> anyhow::Result<Listed> {
+        let path = self.path(name)?;
+        let snapshot = Snapshot::open(&path)?;
+        let workload = Workload::read(&snapshot)?;
+        let modified = fs::metadata(path.join("state")).and_then(|state| state.modified());
+        let created = modified.ok().and_then(|time| Timestamp::try_from(time).ok());
+        Ok(Listed { name: name.into(), workload, created, size: allocated(&path)?, snapshot })
+    }
+
+    /// Removes a snapshot. Machines that were restored from it keep what they have mapped.
+    pub(crate) fn remove(&self, name: &str) -> anyhow::Result<()> {
+        let path = self.path(name)?;
+        if !path.exists() {
+            bail!("there is no snapshot {name}; `kiln snapshot ls` lists all");
+        }
+        // Out of sight at once, so that a removal that is cut short leaves no half snapshot.
+        let grave = self.directory.join(format!(".old-{name}-{}", std::process::id()));
+        fs::rename(&path, &grave)?;
+        fs::remove_dir_all(&grave).with_context(|| format!("cannot remove {}", grave.display()))?;
+        pins::unpin(&self.home, &pins::snapshot(name))
+    }
+
+    /// Makes the record of a machine that goes on where the snapshot at `path` was taken.
+    pub(crate) fn machine(&self, path: &Path, options: &RestoreOptions) -> anyhow::Result<Machine> {
+        let snapshot = Snapshot::open(path)?;
+        snapshot.fits(&vmm::fingerprint()?)?;
+        let Workload { spec: captured } = Workload::read(&snapshot)?;
+        let mut ports =
+            if options.ports.is_empty() { captured.ports } else { options.ports.clone() };
+        if options.free_ports {
+            ports.iter_mut().for_each(|mapping| mapping.host = 0);
+        }
+        let mut labels = captured.labels;
+        labels.extend(options.labels.iter().cloned());
+        let id = random_id()?;
+        let spec = Spec {
+            id,
+            name: options.name.clone().unwrap_or_default(),
+            created: Timestamp::now(),
+            origin: Origin::Snapshot { path: path.to_path_buf(), copy: options.copy },
+            ports,
+            labels,
+            auto_remove: options.auto_remove,
+            ..captured
+        };
+        let machine = Machines::open(&self.home)?.create(spec)?;
+        // The snapshot itself holds the image until then.
+        pins::pin(&self.home, &pins::machine(&machine.spec.id), &machine.spec.digest)?;
+        Ok(machine)
+    }
+}
+
+/// Bytes that the files of a directory take on disk.
+fn allocated(directory: &Path) -> anyhow::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let mut bytes = 0;
+    for entry in fs::read_dir(directory)? {
+        // POSIX counts in units of 512 bytes.
+        bytes += entry?.metadata()?.blocks() * 512;
+    }
+    Ok(bytes)
+}
