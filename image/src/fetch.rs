@@ -27,9 +27,14 @@ pub(crate) fn small(source: &dyn Source, blob: &Descriptor, limit: u64) -> Resul
     loop {
         let outcome = source.blob(blob, 0).and_then(|(body, _)| {
             let mut bytes = Vec::new();
-            body.take(blob.size + 1).read_to_end(&mut bytes).map_err(|e| broken(blob, &e))?;
+            body.take(blob.size + 1)
+                .read_to_end(&mut bytes)
+                .map_err(|e| broken(source, blob, 0, &e))?;
             match (bytes.len() as u64) < blob.size {
-                true => Err(broken(blob, &io::ErrorKind::UnexpectedEof.into())),
+                true => {
+                    let have = bytes.len() as u64;
+                    Err(broken(source, blob, have, &io::ErrorKind::UnexpectedEof.into()))
+                }
                 false => Ok(bytes),
             }
         });
@@ -146,12 +151,13 @@ impl<'a> Partial<'a> {
         loop {
             let n = match body.read(&mut buffer) {
                 Ok(0) if self.have < self.blob.size => {
-                    return Err(broken(self.blob, &io::ErrorKind::UnexpectedEof.into()));
+                    let early = io::ErrorKind::UnexpectedEof.into();
+                    return Err(broken(source, self.blob, self.have, &early));
                 }
                 Ok(0) => return Ok(()),
                 Ok(n) => n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) => return Err(broken(self.blob, &e)),
+                Err(e) => return Err(broken(source, self.blob, self.have, &e)),
             };
             let have = self.have + n as u64;
             if have > self.blob.size {
@@ -177,10 +183,16 @@ impl<'a> Partial<'a> {
     }
 }
 
-fn broken(blob: &Descriptor, error: &io::Error) -> Error {
-    let reason = match error.kind() {
-        io::ErrorKind::UnexpectedEof => "it ended early".to_owned(),
-        _ => crate::text::clip(&error.to_string()),
+/// A body that could not be read to its end, of which `have` bytes came.
+fn broken(source: &dyn Source, blob: &Descriptor, have: u64, error: &io::Error) -> Error {
+    let early = error.kind() == io::ErrorKind::UnexpectedEof;
+    if early && !source.is_remote() {
+        return Error::WrongSize { digest: blob.digest.clone(), expected: blob.size, actual: have };
+    }
+    let reason = match early {
+        true => "it ended early".to_owned(),
+        false => crate::text::clip(&error.to_string()),
     };
-    Error::Connection { url: format!("blob {}", blob.digest), reason, transient: true }
+    let url = format!("blob {}", blob.digest);
+    Error::Connection { url, reason, transient: source.is_remote() }
 }

@@ -174,6 +174,10 @@ impl Source for Registry {
         Ok((response.body, response.from))
     }
 
+    fn is_remote(&self) -> bool {
+        true
+    }
+
     fn demanded(&self) -> Option<&Digest> {
         self.reference.digest()
     }

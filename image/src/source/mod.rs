@@ -23,6 +23,11 @@ pub(crate) trait Source: Sync {
     /// A blob from a byte on, and the byte that it really starts at: that one, or 0.
     fn blob(&self, blob: &Descriptor, from: u64) -> Result<(Box<dyn Read + Send>, u64), Error>;
 
+    /// Whether reading may fail now and succeed later.
+    fn is_remote(&self) -> bool {
+        false
+    }
+
     /// A digest that the reference itself demands of the top document.
     fn demanded(&self) -> Option<&Digest> {
         None

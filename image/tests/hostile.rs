@@ -1,0 +1,314 @@
+//! Images that were made to do harm: each gives an error that names the entry and the layer, and
+//! leaves nothing behind.
+
+mod common;
+
+use std::path::Path;
+
+use common::tars::{self, Tar};
+use common::text;
+use image::{Digest, EntryProblem, Error, LayerError, PullOptions, Reference, Store};
+
+/// An OCI layout around blobs, without asking anyone whether they make sense.
+struct Layout<'a>(&'a Path);
+
+impl Layout<'_> {
+    fn blob(&self, bytes: &[u8]) -> serde_json::Value {
+        let digest = Digest::of(bytes);
+        let dir = self.0.join("blobs/sha256");
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join(digest.hex()), bytes).unwrap();
+        serde_json::json!({ "digest": digest, "size": bytes.len() })
+    }
+
+    /// The layout of an image of these layer blobs, whose tars have those diff ids.
+    fn image(&self, layers: &[(&[u8], Digest)]) -> Reference {
+        let diff_ids: Vec<_> = layers.iter().map(|(_, diff_id)| diff_id).collect();
+        let config = serde_json::json!({
+            "os": "linux", "architecture": "arm64",
+            "rootfs": { "type": "layers", "diff_ids": diff_ids },
+        });
+        let mut config = self.blob(config.to_string().as_bytes());
+        config["mediaType"] = "application/vnd.oci.image.config.v1+json".into();
+        let layers = layers.iter().map(|(blob, _)| {
+            let mut layer = self.blob(blob);
+            layer["mediaType"] = "application/vnd.oci.image.layer.v1.tar".into();
+            layer
+        });
+        let layers: Vec<_> = layers.collect();
+        self.manifest(&serde_json::json!({
+            "schemaVersion": 2, "config": config, "layers": layers,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        }))
+    }
+
+    fn manifest(&self, manifest: &serde_json::Value) -> Reference {
+        let mut entry = self.blob(manifest.to_string().as_bytes());
+        entry["mediaType"] = manifest["mediaType"].clone();
+        let index = serde_json::json!({ "schemaVersion": 2, "manifests": [entry] });
+        std::fs::write(self.0.join("index.json"), index.to_string()).unwrap();
+        std::fs::write(self.0.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+        format!("oci-layout:{}", text(self.0)).parse().unwrap()
+    }
+}
+
+/// Pulls into a new store and checks that a failure leaves nothing but empty lock files.
+fn pull_with(reference: &Reference, options: &PullOptions) -> Result<(), Error> {
+    let home = tempfile::tempdir().unwrap();
+    let store = Store::open(home.path()).unwrap();
+    let outcome = store.pull(reference, options, &|_| {}).map(drop);
+    if outcome.is_err() {
+        for kind in ["blobs/sha256", "layers/diff/sha256", "layers/chain/sha256", "tags", "leases"]
+        {
+            let left = std::fs::read_dir(home.path().join("images").join(kind)).unwrap();
+            let left: Vec<_> = left.map(|entry| entry.unwrap().path()).collect();
+            // A layer blob that was verified is no harm, and goes with the next clean-up.
+            assert!(left.is_empty() || kind == "blobs/sha256", "{left:?}");
+        }
+        for kind in ["tmp", "partial/sha256"] {
+            let left = std::fs::read_dir(home.path().join("images").join(kind)).unwrap().count();
+            assert_eq!(left, 0, "{kind}");
+        }
+        store.prune(false).unwrap();
+        let blobs = home.path().join("images/blobs/sha256");
+        assert_eq!(std::fs::read_dir(blobs).unwrap().count(), 0);
+    }
+    outcome
+}
+
+fn pull_layers(layers: &[(&[u8], Digest)], options: &PullOptions) -> Result<(), Error> {
+    let dir = tempfile::tempdir().unwrap();
+    pull_with(&Layout(dir.path()).image(layers), options)
+}
+
+/// What a layer's tar is refused for: the problem and the entry's name.
+fn refusal(tar: &[u8]) -> (EntryProblem, String) {
+    let diff_id = Digest::of(tar);
+    match pull_layers(&[(tar, diff_id.clone())], &PullOptions::default()) {
+        Err(Error::Layer { layer, source: LayerError::Entry { entry, problem } }) => {
+            assert_eq!(layer, diff_id);
+            (problem, entry)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+macro_rules! refused {
+    ($tar:expr, $problem:pat, $entry:expr) => {
+        match refusal(&$tar) {
+            ($problem, entry) => assert_eq!(entry, $entry),
+            other => panic!("{other:?}"),
+        }
+    };
+}
+
+fn one(header: tars::Header) -> Vec<u8> {
+    Tar::default().add(header, b"").bytes()
+}
+
+#[test]
+fn names_that_lead_out() {
+    refused!(one(tars::file("/etc/passwd")), EntryProblem::Absolute, "/etc/passwd");
+    refused!(one(tars::file("../x")), EntryProblem::DotDot, "../x");
+    refused!(one(tars::file("a/../../x")), EntryProblem::DotDot, "a/../../x");
+    refused!(one(tars::link("l", "../../etc/shadow")), EntryProblem::DotDot, "l");
+    refused!(one(tars::link("l", "/etc/shadow")), EntryProblem::Absolute, "l");
+    refused!(one(tars::file("x").pax("path", b"a\0b")), EntryProblem::Tar(_), "");
+    refused!(one(tars::file("n".repeat(256))), EntryProblem::NameTooLong, "n".repeat(200) + "…");
+    refused!(one(tars::file(".")), EntryProblem::Root, ".");
+
+    let absolute = one(tars::file("/etc/passwd"));
+    let mut options = PullOptions::default();
+    options.limits.absolute_names = true;
+    pull_layers(&[(&absolute, Digest::of(&absolute))], &options).unwrap();
+}
+
+#[test]
+fn links_that_lead_nowhere_or_round() {
+    refused!(one(tars::link("l", "nothing")), EntryProblem::LinkTarget(_), "l");
+    let to_dir = Tar::default().add(tars::dir("d"), b"").add(tars::link("l", "d"), b"").bytes();
+    refused!(to_dir, EntryProblem::LinkToDirectory(_), "l");
+    refused!(one(tars::symlink("s", "")), EntryProblem::SymlinkTarget, "s");
+    refused!(one(tars::symlink("s", "t".repeat(4096))), EntryProblem::SymlinkTarget, "s");
+    let circle = Tar::default()
+        .add(tars::symlink("a", "b"), b"")
+        .add(tars::symlink("b", "a"), b"")
+        .add(tars::file("a/x"), b"")
+        .bytes();
+    refused!(circle, EntryProblem::Loop, "a/x");
+    let through = Tar::default().add(tars::file("f"), b"").add(tars::file("f/x"), b"").bytes();
+    refused!(through, EntryProblem::NotADirectory(_), "f/x");
+}
+
+#[test]
+fn entries_twice() {
+    let twice = Tar::default().add(tars::file("a"), b"1").add(tars::file("./a"), b"2").bytes();
+    refused!(twice, EntryProblem::Duplicate, "./a");
+    let through = Tar::default()
+        .add(tars::dir("usr"), b"")
+        .add(tars::symlink("lib", "usr"), b"")
+        .add(tars::file("usr/f"), b"")
+        .add(tars::file("lib/f"), b"")
+        .bytes();
+    refused!(through, EntryProblem::Duplicate, "lib/f");
+    // Two statements about one directory do not contradict each other: the later one holds.
+    let dir = Tar::default().add(tars::dir("a/"), b"").add(tars::dir("a").mode(0o700), b"").bytes();
+    pull_layers(&[(&dir, Digest::of(&dir))], &PullOptions::default()).unwrap();
+}
+
+#[test]
+fn what_overlayfs_would_obey() {
+    refused!(one(tars::entry(b'3', "c")), EntryProblem::WhiteoutDevice, "c");
+    refused!(one(tars::file(".wh.")), EntryProblem::EmptyWhiteout, ".wh.");
+    refused!(one(tars::file("d/.wh...")), EntryProblem::EmptyWhiteout, "d/.wh...");
+
+    let dir = tempfile::tempdir().unwrap();
+    let opaque = one(tars::dir("d").xattr("trusted.overlay.opaque", "y"));
+    let reference = Layout(dir.path()).image(&[(&opaque, Digest::of(&opaque))]);
+    let store = Store::open(&dir.path().join("home")).unwrap();
+    let image = store.pull(&reference, &PullOptions::default(), &|_| {}).unwrap();
+    let bytes = std::fs::read(&image.layers[0].path).unwrap();
+    let escaped = b"overlay.overlay.opaque";
+    assert!(bytes.windows(escaped.len()).any(|window| window == escaped));
+    // As a nested overlayfs would show it.
+    let tree = common::layers::merged(&image);
+    assert!(tree[&b"d"[..]].xattrs.contains_key(&b"trusted.overlay.opaque"[..]));
+}
+
+#[test]
+fn archives_that_lie() {
+    let whole = Tar::default().add(tars::file("f"), &[7; 5000]).bytes();
+    for cut in [100, 512, 513, 3000, 512 + 4999] {
+        match refusal(&whole[..cut]) {
+            (EntryProblem::Tar(_), _) => {}
+            other => panic!("cut at {cut}: {other:?}"),
+        }
+    }
+    let huge = tars::Header { size: Some(1 << 40), ..tars::file("f") };
+    refused!(Tar::default().add(huge, b"x").open_ended(), EntryProblem::Tar(_), "f");
+    let all = tars::Header { size: Some(u64::MAX >> 1), ..tars::file("f") };
+    refused!(Tar::default().add(all, b"x").open_ended(), EntryProblem::Tar(_), "f");
+    let long_name = tars::Header { size: Some(1 << 33), ..tars::entry(b'L', "x") };
+    refused!(Tar::default().add(long_name, b"x").open_ended(), EntryProblem::Tar(_), "");
+    let pax = tars::Header { size: Some(1 << 33), ..tars::entry(b'x', "x") };
+    refused!(Tar::default().add(pax, b"x").open_ended(), EntryProblem::Tar(_), "");
+    refused!(one(tars::entry(b'V', "volume")), EntryProblem::Tar(_), "volume");
+    let mut checksum = one(tars::file("f"));
+    checksum[0] ^= 1;
+    refused!(checksum, EntryProblem::Tar(_), "");
+    refused!(one(tars::file("f").pax("uid", "4294967296")), EntryProblem::Tar(_), "f");
+    refused!(one(tars::file("f").pax("size", "-1")), EntryProblem::Tar(_), "");
+    let device = tars::Header { device: (4096, 0), ..tars::entry(b'4', "b") };
+    refused!(one(device), EntryProblem::Device(4096, 0), "b");
+    let value = vec![0; 65_536];
+    refused!(one(tars::file("f").xattr("user.x", value)), EntryProblem::Xattr, "f");
+    let sparse = |map: &str, size: &str| {
+        one(tars::file("s").pax("GNU.sparse.map", map).pax("GNU.sparse.size", size))
+    };
+    for (map, size) in [("0,1", "5"), ("5,1,0,1", "9"), ("0,18446744073709551615", "1"), ("0", "1")]
+    {
+        refused!(sparse(map, size), EntryProblem::Tar(_), "s");
+    }
+}
+
+#[test]
+fn digests_and_sizes_that_are_wrong() {
+    let tar = one(tars::file("f"));
+    let other = Digest::of(b"something else");
+    match pull_layers(&[(&tar, other.clone())], &PullOptions::default()) {
+        Err(Error::Layer { source: LayerError::DiffId { expected, actual }, .. }) => {
+            assert_eq!((expected, actual), (other, Digest::of(&tar)));
+        }
+        outcome => panic!("{outcome:?}"),
+    }
+    for change in [&b"same length"[..], b"longer than it was", b"short"] {
+        let dir = tempfile::tempdir().unwrap();
+        let reference = Layout(dir.path()).image(&[(b"the content", Digest::of(b"x"))]);
+        let blob = dir.path().join("blobs/sha256").join(Digest::of(b"the content").hex());
+        std::fs::write(blob, change).unwrap();
+        match pull_with(&reference, &PullOptions::default()) {
+            Err(Error::WrongDigest { .. } | Error::WrongSize { .. } | Error::Connection { .. }) => {
+            }
+            outcome => panic!("{outcome:?}"),
+        }
+    }
+}
+
+#[test]
+fn streams_that_swell_or_break() {
+    use std::io::Write;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let header = tars::Header { size: Some(64 << 20), ..tars::file("zeroes") };
+    gzip.write_all(&Tar::default().add(header, b"").open_ended()).unwrap();
+    for _ in 0..64 {
+        gzip.write_all(&vec![0; 1 << 20]).unwrap();
+    }
+    let bomb = gzip.finish().unwrap();
+    let mut options = PullOptions::default();
+    options.limits.tar_bytes = 8 << 20;
+    match pull_layers(&[(&bomb, Digest::of(b""))], &options) {
+        Err(Error::Layer { source: LayerError::Bomb { limit }, .. }) => assert_eq!(limit, 8 << 20),
+        outcome => panic!("{outcome:?}"),
+    }
+    for broken in [&bomb[..bomb.len() / 2], b"\x1f\x8bnot gzip", b"\x28\xb5\x2f\xfdnot zstd"] {
+        match pull_layers(&[(broken, Digest::of(b""))], &PullOptions::default()) {
+            Err(Error::Layer { source: LayerError::Decompress(_), .. }) => {}
+            outcome => panic!("{outcome:?}"),
+        }
+    }
+    let mut many = Tar::default();
+    for n in 0..5000 {
+        many = many.add(tars::file(format!("{n}")), b"");
+    }
+    let many = many.bytes();
+    let mut options = PullOptions::default();
+    options.limits.metadata_bytes = 1 << 20;
+    match pull_layers(&[(&many, Digest::of(&many))], &options) {
+        Err(Error::Layer { source: LayerError::Metadata { .. }, .. }) => {}
+        outcome => panic!("{outcome:?}"),
+    }
+}
+
+#[test]
+fn manifests() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Layout(dir.path());
+    let tar = one(tars::file("f"));
+    let many = vec![(&tar[..], Digest::of(&tar)); 128];
+    let sentence = pull_with(&layout.image(&many), &PullOptions::default()).unwrap_err();
+    assert!(matches!(sentence, Error::TooManyLayers { found: 128 }));
+    assert!(sentence.to_string().contains("at most 127"), "{sentence}");
+    let most: Vec<Vec<u8>> = (0..127).map(|n| one(tars::file(format!("{n}")))).collect();
+    let most: Vec<_> = most.iter().map(|tar| (&tar[..], Digest::of(tar))).collect();
+    pull_with(&layout.image(&most), &PullOptions::default()).unwrap();
+
+    // Digests make a true circle impossible; depth is what an attacker has.
+    let mut entry = layout.blob(b"{}");
+    for _ in 0..20 {
+        let media_type = "application/vnd.oci.image.index.v1+json";
+        entry["mediaType"] = media_type.into();
+        entry["platform"] = serde_json::json!({ "os": "linux", "architecture": "arm64" });
+        let index = serde_json::json!({
+            "schemaVersion": 2, "mediaType": media_type, "manifests": [entry],
+        });
+        layout.manifest(&index);
+        entry = layout.blob(index.to_string().as_bytes());
+    }
+    let reference = format!("oci-layout:{}", text(dir.path())).parse().unwrap();
+    let deep = pull_with(&reference, &PullOptions::default()).unwrap_err();
+    assert!(matches!(deep, Error::BadManifest { .. }), "{deep}");
+
+    let foreign = serde_json::json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": { "mediaType": "application/vnd.oci.image.config.v1+json",
+                    "digest": Digest::of(b""), "size": 0 },
+        "layers": [{ "mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+                     "digest": Digest::of(b""), "size": 0, "urls": ["http://localhost/x"] }],
+    });
+    match pull_with(&layout.manifest(&foreign), &PullOptions::default()) {
+        Err(Error::UnsupportedMediaType { media_type, .. }) => {
+            assert!(media_type.contains("foreign"))
+        }
+        outcome => panic!("{outcome:?}"),
+    }
+}
