@@ -8,7 +8,7 @@ use crate::digest::Hasher;
 use crate::error::on;
 use crate::manifest::Descriptor;
 use crate::registry::{ATTEMPTS, back_off};
-use crate::source::Source;
+use crate::source::{Section, Source};
 use crate::store::Store;
 
 /// What a fetch tells and asks; an error stops it.
@@ -52,17 +52,20 @@ pub(crate) fn small(source: &dyn Source, blob: &Descriptor, limit: u64) -> Resul
     }
 }
 
-/// Makes sure that a layer's blob is in the store, and opens it. The caller holds the blob's lock
-/// and a lease on it.
+/// Opens a layer's blob: where it lies if that is a file of this machine, else in the store, where
+/// it is made sure to be. The caller holds the blob's lock and a lease on it.
 pub(crate) fn layer(
     store: &Store,
     source: &dyn Source,
     blob: &Descriptor,
     watch: &dyn Watch,
-) -> Result<File, Error> {
+) -> Result<Section, Error> {
+    if let Some(section) = source.local(blob)? {
+        return verified(section, blob, watch);
+    }
     let path = store.blob_path(&blob.digest);
     match File::open(&path) {
-        Ok(file) => return Ok(file),
+        Ok(file) => return Ok(Section::new(file, 0, blob.size)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(on("read", &path)(e)),
     }
@@ -74,7 +77,28 @@ pub(crate) fn layer(
         }
         return Err(error);
     }
-    File::open(&path).map_err(on("read", &path))
+    let file = File::open(&path).map_err(on("read", &path))?;
+    Ok(Section::new(file, 0, blob.size))
+}
+
+/// Reads a local blob once to check it; there is no need to copy it.
+fn verified(section: Section, blob: &Descriptor, watch: &dyn Watch) -> Result<Section, Error> {
+    let (expected, actual) = (blob.size, section.len());
+    if actual != expected {
+        return Err(Error::WrongSize { digest: blob.digest.clone(), expected, actual });
+    }
+    let mut hasher = Hasher::new(blob.digest.algorithm());
+    hasher.copy(&mut section.clone(), &mut io::sink()).map_err(|e| Error::Connection {
+        url: format!("blob {}", blob.digest),
+        reason: e.to_string(),
+        transient: false,
+    })?;
+    watch.fetched(expected)?;
+    let (expected, actual) = (blob.digest.clone(), hasher.finish());
+    match actual == expected {
+        true => Ok(section),
+        false => Err(Error::WrongDigest { what: format!("blob {expected}"), expected, actual }),
+    }
 }
 
 /// A blob of which the first `have` bytes are there, and hashed.

@@ -13,7 +13,7 @@ use crate::layer::{self, LayerLimits, Lower};
 use crate::manifest::{CONFIG_BYTES_MAX, Descriptor, Document, IndexEntry, Manifest};
 use crate::progress::{Event, LayerInfo, Progress};
 use crate::registry::RegistryOptions;
-use crate::source::{self, Source};
+use crate::source::{self, Section, Source};
 use crate::store::{Store, blob_key, layer_keys};
 use crate::{Digest, Error, Platform, Reference};
 
@@ -283,7 +283,7 @@ impl Work<'_> {
     }
 
     /// Returns the size of the layer's file.
-    fn convert(&self, index: usize, blob: std::fs::File) -> Result<u64, Error> {
+    fn convert(&self, index: usize, blob: Section) -> Result<u64, Error> {
         let total = self.layers[index].size;
         let done = std::sync::atomic::AtomicU64::new(0);
         let read = |bytes: u64| {
@@ -298,7 +298,8 @@ impl Work<'_> {
         let file = output.file().try_clone().map_err(on("written", output.path()))?;
         let diff_id = &self.diff_ids[index];
         let mut lower = || self.lower(index);
-        let converted = layer::convert(blob, diff_id, file, self.limits, &mut lower, &read);
+        let converted =
+            layer::convert(Box::new(blob), diff_id, file, self.limits, &mut lower, &read);
         let converted =
             converted.map_err(|source| Error::Layer { layer: diff_id.clone(), source })?;
         let size = converted.file.metadata().map_err(on("written", output.path()))?.len();

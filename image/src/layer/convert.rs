@@ -1,7 +1,7 @@
 //! The whole way of one layer.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 
 use super::builder::Builder;
 use super::decompress::{self, ChunkReader, End};
@@ -34,7 +34,7 @@ pub(crate) fn root_is_stated(layer: &Reader) -> bool {
 /// `lower` is called at most once, when something of the layers below is needed. `read` is told of
 /// every piece of the blob that is read, in bytes, and may stop it.
 pub(crate) fn convert(
-    blob: File,
+    blob: Box<dyn Read + Send>,
     diff_id: &Digest,
     output: File,
     limits: &LayerLimits,

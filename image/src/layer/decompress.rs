@@ -1,6 +1,5 @@
 //! The tar behind a layer blob: decompressed on a thread of its own, hashed and counted.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
@@ -30,7 +29,7 @@ pub(super) enum End {
 /// Starts the thread; the tar comes out of the returned reader. Give the reader up before joining.
 pub(super) fn start<'s>(
     scope: &'s Scope<'s, '_>,
-    blob: File,
+    blob: Box<dyn Read + Send>,
     algorithm: Algorithm,
     limit: u64,
     read: &'s (dyn Fn(u64) -> io::Result<()> + Sync),
@@ -79,7 +78,7 @@ fn decoder<'a>(mut blob: BufReader<Counted<'a>>) -> io::Result<Box<dyn Read + 'a
 
 /// Tells how much of the blob has been read.
 struct Counted<'a> {
-    blob: File,
+    blob: Box<dyn Read + Send>,
     read: &'a (dyn Fn(u64) -> io::Result<()> + Sync),
 }
 

@@ -10,7 +10,7 @@ use std::io::Read;
 use serde::Deserialize;
 
 use super::tar_index::TarIndex;
-use super::{Source, read_bounded};
+use super::{Section, Source, read_bounded};
 use crate::config::ImageConfig;
 use crate::manifest::{
     CONFIG_BYTES_MAX, DOCKER_CONFIG, DOCKER_LAYER, DOCKER_MANIFEST, Descriptor, MANIFEST_BYTES_MAX,
@@ -79,6 +79,15 @@ impl DockerArchive {
     }
 }
 
+impl DockerArchive {
+    fn section(&self, blob: &Descriptor, from: u64) -> Result<Section, Error> {
+        let Some((position, size)) = self.blobs.get(&blob.digest) else {
+            return Err(self.tar.bad(format!("it has no blob {}", blob.digest)));
+        };
+        self.tar.reader(*position, *size, from)
+    }
+}
+
 fn read_member(tar: &TarIndex, name: &str, limit: u64) -> Result<Vec<u8>, Error> {
     let (position, size) = tar.find(name)?;
     let name = crate::text::clip(name);
@@ -128,9 +137,10 @@ impl Source for DockerArchive {
     }
 
     fn blob(&self, blob: &Descriptor, from: u64) -> Result<(Box<dyn Read + Send>, u64), Error> {
-        let Some((position, size)) = self.blobs.get(&blob.digest) else {
-            return Err(self.tar.bad(format!("it has no blob {}", blob.digest)));
-        };
-        Ok((Box::new(self.tar.reader(*position, *size, from)?), from))
+        Ok((Box::new(self.section(blob, from)?), from))
+    }
+
+    fn local(&self, blob: &Descriptor) -> Result<Option<Section>, Error> {
+        self.section(blob, 0).map(Some)
     }
 }

@@ -1,11 +1,11 @@
 //! The OCI image layout (`image-layout.md`), as a directory or in a tar.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::tar_index::TarIndex;
-use super::{Source, read_bounded};
+use super::{Section, Source, read_bounded};
 use crate::Error;
 use crate::manifest::{Descriptor, Document, IndexEntry, MANIFEST_BYTES_MAX};
 use crate::reference::LocalReference;
@@ -45,27 +45,26 @@ impl Layout {
         Error::BadArchive { path: self.path.clone(), reason }
     }
 
-    fn read(&self, name: &str, from: u64) -> Result<Box<dyn Read + Send>, Error> {
+    fn section(&self, name: &str, from: u64) -> Result<Section, Error> {
         match &self.files {
             Files::Dir(dir) => {
-                let open = |path: &Path| {
-                    let mut file = File::open(path)?;
-                    file.seek(SeekFrom::Start(from))?;
-                    Ok(file)
+                let open = |path: &Path| -> std::io::Result<Section> {
+                    let file = File::open(path)?;
+                    let length = file.metadata()?.len();
+                    let from = from.min(length);
+                    Ok(Section::new(file, from, length - from))
                 };
-                let file = open(&dir.join(name))
-                    .map_err(|e: std::io::Error| self.bad(format!("{name} cannot be read: {e}")))?;
-                Ok(Box::new(file))
+                open(&dir.join(name)).map_err(|e| self.bad(format!("{name} cannot be read: {e}")))
             }
             Files::Tar(tar) => {
                 let (position, size) = tar.find(name)?;
-                Ok(Box::new(tar.reader(position, size, from)?))
+                tar.reader(position, size, from)
             }
         }
     }
 
     fn small(&self, name: &str) -> Result<Vec<u8>, Error> {
-        read_bounded(self.read(name, 0)?, MANIFEST_BYTES_MAX)
+        read_bounded(self.section(name, 0)?, MANIFEST_BYTES_MAX)
             .map_err(|e| self.bad(format!("{name} cannot be read: {e}")))
     }
 
@@ -114,7 +113,11 @@ impl Source for Layout {
     }
 
     fn blob(&self, blob: &Descriptor, from: u64) -> Result<(Box<dyn Read + Send>, u64), Error> {
-        Ok((self.read(&blob_name(blob), from)?, from))
+        Ok((Box::new(self.section(&blob_name(blob), from)?), from))
+    }
+
+    fn local(&self, blob: &Descriptor) -> Result<Option<Section>, Error> {
+        self.section(&blob_name(blob), 0).map(Some)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod docker_archive;
 mod layout;
+mod section;
 mod tar_index;
 
 use std::io::Read;
@@ -11,6 +12,8 @@ use crate::manifest::Descriptor;
 use crate::reference::{LocalKind, Reference};
 use crate::registry::{Registry, RegistryOptions};
 use crate::{Digest, Error};
+
+pub(crate) use section::Section;
 
 /// A place that has manifests and blobs.
 pub(crate) trait Source: Sync {
@@ -22,6 +25,11 @@ pub(crate) trait Source: Sync {
 
     /// A blob from a byte on, and the byte that it really starts at: that one, or 0.
     fn blob(&self, blob: &Descriptor, from: u64) -> Result<(Box<dyn Read + Send>, u64), Error>;
+
+    /// A blob that lies in a file of this machine, all of it.
+    fn local(&self, _blob: &Descriptor) -> Result<Option<Section>, Error> {
+        Ok(None)
+    }
 
     /// Whether reading may fail now and succeed later.
     fn is_remote(&self) -> bool {

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
-use std::os::unix::fs::FileExt;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
+use super::section::Section;
 use crate::Error;
 use crate::tar::{EntryKind, TarReader};
 use crate::text::clip_bytes;
@@ -91,7 +91,7 @@ impl TarIndex {
     pub(super) fn reader(&self, position: u64, size: u64, from: u64) -> Result<Section, Error> {
         let file = self.file.try_clone().map_err(|e| self.bad(e.to_string()))?;
         let from = from.min(size);
-        Ok(Section { file, at: position + from, left: size - from })
+        Ok(Section::new(file, position + from, size - from))
     }
 
     pub(super) fn bad(&self, reason: String) -> Error {
@@ -112,24 +112,4 @@ fn normal(name: &str) -> Option<String> {
         }
     }
     (!parts.is_empty()).then(|| parts.join("/"))
-}
-
-/// A range of a file, independent of the file's own position.
-pub(super) struct Section {
-    file: File,
-    at: u64,
-    left: u64,
-}
-
-impl Read for Section {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let want = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        let n = self.file.read_at(&mut buffer[..want], self.at)?;
-        if n == 0 && want > 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.at += n as u64;
-        self.left -= n as u64;
-        Ok(n)
-    }
 }
