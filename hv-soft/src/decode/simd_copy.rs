@@ -17,7 +17,7 @@ pub(super) static GROUPS: [&[Pattern]; 4] = [COPY, PERMUTE, OTHER, IMMEDIATE];
 fn size_and_index(word: u32) -> Option<(u32, u64)> {
     let imm5 = word >> 16 & 31;
     let size = imm5.trailing_zeros();
-    (size < 4).then_some((size, u64::from(imm5 >> (size + 1))))
+    (size < 4).then(|| (size, u64::from(imm5 >> (size + 1))))
 }
 
 fn dup(word: u32, op: SimdOp, is_scalar: bool) -> Option<Insn> {
