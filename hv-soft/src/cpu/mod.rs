@@ -22,6 +22,7 @@ pub use domain::Domain;
 pub use exit::CoreExit;
 pub use exit_request::ExitRequest;
 pub use lines::Lines;
+use lines::Maintenance;
 
 use crate::exec::thread::Step;
 use crate::insn::R_SP;
@@ -168,10 +169,16 @@ impl Cpu {
         self.pc
     }
 
-    /// Sets the program counter.
+    /// Sets the program counter. Decoded instructions are forgotten when it goes elsewhere than past
+    /// the present one: the host may have written a program there.
     pub fn set_pc(&mut self, pc: u64) {
+        let goes_on = pc.wrapping_sub(self.pc) <= 4;
         self.pc = pc;
-        self.refresh();
+        if goes_on {
+            self.refresh();
+        } else {
+            self.maintain(Maintenance::CodeAll);
+        }
     }
 
     /// What CNTVCT_EL0 lags behind the physical count (CNTVOFF_EL2).

@@ -8,7 +8,6 @@ mod vectors;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::sync::Arc;
 
-use crate::cpu::lines::Maintenance;
 use crate::cpu::sysreg::id;
 use crate::cpu::{CoreExit, Cpu, Domain};
 use crate::mem::Perms;
@@ -103,7 +102,6 @@ impl Machine {
             // SAFETY: within the memory, aligned, and no vCPU runs.
             unsafe { self.host.add(at).cast::<u32>().write(word) }
         }
-        self.cpu.maintain(Maintenance::CodeAll);
     }
 
     /// Runs until the next exit, starting at `pc` in the state that `spsr` describes.
