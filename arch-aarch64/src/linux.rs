@@ -25,17 +25,17 @@ pub struct ImageHeader {
     pub page_size: Option<u64>,
 }
 
-/// A kernel that cannot be booted.
+/// What keeps a kernel from being booted; "it" is the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ImageError {
     /// Shorter than its header, or than the header says.
-    #[error("the kernel is {len} bytes, too short for an arm64 Image; use arch/arm64/boot/Image")]
+    #[error("it has {len} bytes, too few for an arm64 Image; use arch/arm64/boot/Image")]
     Short {
         /// Bytes there are.
         len: u64,
     },
     /// The magic number is missing.
-    #[error("the kernel is not an arm64 Image but {what}; {remedy}")]
+    #[error("it is not an arm64 Image but {what}; {remedy}")]
     NotAnImage {
         /// What it looks like.
         what: &'static str,
@@ -43,11 +43,11 @@ pub enum ImageError {
         remedy: &'static str,
     },
     /// Built for big-endian CPUs.
-    #[error("the kernel is big-endian; build it with CONFIG_CPU_LITTLE_ENDIAN")]
+    #[error("it is big-endian; build it with CONFIG_CPU_LITTLE_ENDIAN")]
     BigEndian,
     /// A header that contradicts itself.
     #[error(
-        "the kernel's header is not valid: {field} is {value:#x}; use an intact Image of Linux 3.17 or later"
+        "its header is not valid: {field} is {value:#x}; use an intact Image of Linux 3.17 or later"
     )]
     Header {
         /// The field.

@@ -59,7 +59,7 @@ pub enum Error {
         size: u64,
     },
     /// The host has no memory or address space for the guest.
-    #[error("the host cannot provide {size} bytes of guest memory: {source}; ask for less")]
+    #[error("the host cannot provide {size} bytes of guest memory; ask for less")]
     HostMemory {
         /// Length in bytes.
         size: u64,

@@ -125,8 +125,7 @@ impl VmBuilder {
         let result = unsafe { hv_sys::hv_vm_create(raw) };
         chk("hv_vm_create", result).map_err(|error| match error {
             Error::Call { code: Code::Busy, .. } => Error::VmExists,
-            // Without the entitlement the framework answers HV_DENIED, or HV_ERROR on some versions,
-            // or an errno of the kernel's.
+            // Without the entitlement the framework answers HV_DENIED, or an errno of the kernel's.
             Error::Call { code: code @ (Code::Denied | Code::Other(_)), .. } => {
                 Error::Denied { code }
             }

@@ -29,7 +29,7 @@ pub enum Error {
         host: u64,
     },
     /// A file that the machine needs cannot be opened or read.
-    #[error("the {what} {} cannot be {verb}: {source}", path.display())]
+    #[error("the {what} {} cannot be {verb}", path.display())]
     File {
         /// What it is for.
         what: &'static str,
@@ -49,7 +49,7 @@ pub enum Error {
         page_size: u64,
     },
     /// The kernel is not bootable.
-    #[error("{}: {source}", path.display())]
+    #[error("the kernel {} cannot be booted", path.display())]
     Kernel {
         /// The kernel's path.
         path: PathBuf,
@@ -78,7 +78,7 @@ pub enum Error {
     #[error(transparent)]
     Hypervisor(#[from] hv::Error),
     /// Guest memory could not be accessed where it must be.
-    #[error("guest memory at {address:#x} cannot be accessed: {source}")]
+    #[error("guest memory at {address:#x} cannot be accessed")]
     Memory {
         /// Guest-physical address.
         address: u64,
@@ -86,7 +86,7 @@ pub enum Error {
         source: vm_memory::GuestMemoryError,
     },
     /// A thread could not be started.
-    #[error("the thread {name} cannot be started: {source}; the host is out of resources")]
+    #[error("the thread {name} cannot be started; the host is out of resources")]
     Thread {
         /// Its name.
         name: String,

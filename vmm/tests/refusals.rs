@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::error::Error;
 use std::fs::File;
 
 use common::{in_its_own_process, kernel, machine_threads};
@@ -11,11 +12,19 @@ use vmm::{DiskConfig, DiskSource, Durability, Machine, MachineConfig, Resources}
 fn refusal(config: &MachineConfig) -> String {
     let error = match Machine::new(config, Resources::serial(std::io::sink())) {
         Ok(_) => panic!("the machine was built: {config:?}"),
-        Err(error) => error.to_string(),
+        Err(error) => said(&error),
     };
     assert!(!error.contains('\n'), "{error}");
     assert_eq!(machine_threads(), Vec::<String>::new());
     error
+}
+
+/// An error with its causes, as the command line shows it.
+fn said(error: &dyn Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", said(cause)),
+        None => error.to_string(),
+    }
 }
 
 fn good() -> MachineConfig {
@@ -40,7 +49,7 @@ fn each_mistake_has_its_sentence() {
         let cases: [(&str, MachineConfig, &[&str]); 11] = [
             ("no kernel", MachineConfig::new("/nowhere/Image"), &["/nowhere/Image"]),
             ("no Image", MachineConfig::new(file("text", 4096)), &["not an arm64 Image"]),
-            ("short", MachineConfig::new(file("short", 10)), &["10 bytes", "too short"]),
+            ("short", MachineConfig::new(file("short", 10)), &["10 bytes", "too few"]),
             ("directory", MachineConfig::new(directory.path()), &["not a file"]),
             ("no vCPU", MachineConfig { vcpus: 0, ..good() }, &["0 vCPUs", "use 1 to"]),
             ("vCPUs", MachineConfig { vcpus: 10_000, ..good() }, &["10000 vCPUs"]),

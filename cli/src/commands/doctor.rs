@@ -110,9 +110,9 @@ fn cores() -> Finding {
 
 fn life() -> Finding {
     match vmm::proof_of_life() {
-        Ok(()) => {
-            Finding::Good("a 64 MiB virtual machine ran one HVC and was seen to exit with it".into())
-        }
+        Ok(()) => Finding::Good(
+            "a 64 MiB virtual machine ran one HVC and was seen to exit with it".into(),
+        ),
         Err(error) => Finding::Bad(error.to_string()),
     }
 }

@@ -4,6 +4,7 @@ mod bake;
 mod boot;
 mod completions;
 mod cp;
+mod doctor;
 mod exec;
 mod fork;
 mod images;
@@ -77,6 +78,7 @@ enum Command {
     Snapshot(snapshot::Args),
     Restore(restore::Args),
     Fork(fork::Args),
+    Doctor(doctor::Args),
     Completions(completions::Args),
     Man(man::Args),
     #[command(name = crate::launch::SUBCOMMAND, hide = true)]
@@ -116,6 +118,7 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Snapshot(args) => snapshot::run(&args),
         Command::Restore(args) => restore::run(&args),
         Command::Fork(args) => fork::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     };

@@ -20,7 +20,7 @@ pub(crate) fn in_its_own_process(name: &str, test: impl FnOnce()) {
     if std::env::var_os(CHILD).is_some() {
         return test();
     }
-    let limit = Duration::from_secs(120);
+    let limit = Duration::from_secs(if soak() { 3600 } else { 300 });
     let mut child = Command::new(std::env::current_exe().expect("the test knows its program"))
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
         .env(CHILD, name)
@@ -150,7 +150,7 @@ impl Console {
             if String::from_utf8_lossy(&bytes).matches(what).count() >= times {
                 return;
             }
-            let (next, waited) = self.0.1.wait_timeout(bytes, Duration::from_secs(100)).unwrap();
+            let (next, waited) = self.0.1.wait_timeout(bytes, Duration::from_secs(250)).unwrap();
             bytes = next;
             assert!(
                 !waited.timed_out(),
