@@ -80,7 +80,9 @@ fn a_guest_that_does_not_listen_can_be_paused_and_stopped() {
         }
         for _ in 0..20 {
             machine.pause();
-            assert_eq!(machine.power_states(), [vmm::Power::On; 4]);
+            // On, or told to be and not yet there.
+            let states = machine.power_states();
+            assert!(!states.contains(&vmm::Power::Off), "{states:?}");
             machine.run().unwrap();
         }
         machine.stop();
