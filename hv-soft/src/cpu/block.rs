@@ -17,8 +17,10 @@ use crate::mem::{PAGE, Regions};
 const PER_PAGE: usize = (PAGE / 4) as usize;
 /// Longest block, in instructions: bounds the time between two looks at the attention word.
 const MAX_STEPS: usize = 128;
-/// Steps of all blocks together; when there are more, all are dropped.
-const CACHE_LIMIT: usize = 2 << 20;
+/// Steps of all blocks together, of 40 bytes each; when there are more, all are dropped.
+const CACHE_LIMIT: usize = 1 << 20;
+/// What a page without blocks counts for, in steps.
+const PAGE_STEPS: usize = 200;
 
 /// A decoded block.
 #[derive(Debug)]
@@ -72,7 +74,7 @@ impl CodeCache {
 
     /// Whether the cache has reached its limit.
     pub(crate) fn is_full(&self) -> bool {
-        self.steps > CACHE_LIMIT
+        self.steps + self.pages.len() * PAGE_STEPS > CACHE_LIMIT
     }
 
     /// Decodes the block at `pc`.

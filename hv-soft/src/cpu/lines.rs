@@ -16,8 +16,12 @@ pub const EXIT_REQUEST: u32 = 1 << 2;
 /// The mailbox holds maintenance operations.
 pub(crate) const MAINTENANCE: u32 = 1 << 3;
 
-/// More operations than this in a mailbox become one that drops everything.
-const MAILBOX_LIMIT: usize = 32;
+/// More TLB operations than this in a mailbox become one that drops all translations. A vCPU that
+/// sleeps collects them.
+const TLB_LIMIT: usize = 32;
+/// More code pages than this in a mailbox become one operation that drops all decoded blocks, which
+/// cost more to make again.
+const CODE_LIMIT: usize = 1024;
 
 /// Maintenance that one PE asks of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +38,39 @@ pub(crate) enum Maintenance {
     CodeAll,
     /// The memory map changed: drop everything that was derived from the old one.
     Remapped,
+}
+
+impl Maintenance {
+    /// The operation that does this one's work and that of its kind, and how many to keep before it
+    /// takes their place.
+    fn whole(self) -> (Maintenance, usize) {
+        match self {
+            Maintenance::TlbAll | Maintenance::TlbVa(_) | Maintenance::TlbAsid(_) => {
+                (Maintenance::TlbAll, TLB_LIMIT)
+            }
+            Maintenance::CodeAll | Maintenance::CodePage(_) => (Maintenance::CodeAll, CODE_LIMIT),
+            Maintenance::Remapped => (Maintenance::Remapped, 0),
+        }
+    }
+}
+
+/// Adds an operation to those that wait. They commute, except that nothing is left to do beside
+/// [`Maintenance::Remapped`].
+fn enqueue(waiting: &mut Vec<Maintenance>, op: Maintenance) {
+    let (whole, limit) = op.whole();
+    if waiting.iter().any(|&other| other == op || other == whole || other == Maintenance::Remapped)
+    {
+        return;
+    }
+    let alike = waiting.iter().filter(|other| other.whole().0 == whole).count();
+    if op == Maintenance::Remapped {
+        waiting.clear();
+    } else if op == whole || alike >= limit {
+        waiting.retain(|other| other.whole().0 != whole);
+        waiting.push(whole);
+        return;
+    }
+    waiting.push(op);
 }
 
 /// The lines into one vCPU.
@@ -83,14 +120,7 @@ impl Lines {
     /// Posts an operation; returns the ticket to wait for.
     pub(crate) fn post(&self, op: Maintenance) -> u64 {
         let mut mailbox = self.mailbox();
-        if mailbox.last() != Some(&op) {
-            if mailbox.len() >= MAILBOX_LIMIT {
-                mailbox.clear();
-                mailbox.push(Maintenance::Remapped);
-            } else if mailbox.first() != Some(&Maintenance::Remapped) {
-                mailbox.push(op);
-            }
-        }
+        enqueue(&mut mailbox, op);
         let ticket = self.posted.fetch_add(1, Ordering::Relaxed) + 1;
         self.assert(MAINTENANCE);
         // Between the store to the attention word and the load of `running`; its twin is in

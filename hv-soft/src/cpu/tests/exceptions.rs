@@ -227,3 +227,25 @@ fn self_modifying_code() {
     m.vector_from(CODE + 0x800, EL1);
     assert_eq!(m.get(id::ESR_EL1), esr(0x15, 2));
 }
+
+#[test]
+fn maintenance_for_a_sleeper_is_bounded() {
+    use lines::Maintenance::{CodeAll, CodePage, Remapped, TlbAll, TlbAsid, TlbVa};
+    let m = Machine::new();
+    let lines = m.cpu.lines();
+    let posted = |ops: &mut dyn Iterator<Item = lines::Maintenance>| {
+        ops.for_each(|op| {
+            lines.post(op);
+        });
+        lines.collect().0
+    };
+    // What has been asked for already is not kept twice.
+    assert_eq!(posted(&mut [TlbVa(1), TlbVa(1), TlbAsid(2)].into_iter()), [TlbVa(1), TlbAsid(2)]);
+    assert_eq!(posted(&mut [TlbVa(1), CodePage(3), TlbAll].into_iter()), [CodePage(3), TlbAll]);
+    assert_eq!(posted(&mut [TlbAll, TlbVa(1)].into_iter()), [TlbAll]);
+    // Many translations do not cost the decoded blocks.
+    let many = (0..1000).map(TlbVa);
+    assert_eq!(posted(&mut std::iter::once(CodePage(3)).chain(many)), [CodePage(3), TlbAll]);
+    assert_eq!(posted(&mut (0..5000).map(CodePage)), [CodeAll]);
+    assert_eq!(posted(&mut [TlbVa(1), Remapped, CodeAll].into_iter()), [Remapped]);
+}
