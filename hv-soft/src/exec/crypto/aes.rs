@@ -56,6 +56,43 @@ static INVERSE_SBOX: [u8; 256] = {
     table
 };
 
+/// A step of the cipher: with the host's instruction where it has one.
+macro_rules! step {
+    ($step:ident, $state:expr) => {{
+        let state = $state;
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("aes") {
+            // SAFETY: the host has the instructions.
+            return unsafe { host::$step(state) };
+        }
+        portable::$step(state)
+    }};
+}
+
+/// ShiftRows and SubBytes.
+#[inline]
+fn encrypt(state: u128) -> u128 {
+    step!(encrypt, state)
+}
+
+/// InvShiftRows and InvSubBytes.
+#[inline]
+fn decrypt(state: u128) -> u128 {
+    step!(decrypt, state)
+}
+
+/// MixColumns.
+#[inline]
+fn mix_columns(state: u128) -> u128 {
+    step!(mix_columns, state)
+}
+
+/// InvMixColumns.
+#[inline]
+fn inverse_mix_columns(state: u128) -> u128 {
+    step!(inverse_mix_columns, state)
+}
+
 /// AESE: AddRoundKey, ShiftRows, SubBytes.
 pub(crate) fn aese(cpu: &mut Cpu, i: &Insn) -> Flow {
     let r = encrypt(v(cpu, i.rd) ^ v(cpu, i.rn));
@@ -84,55 +121,105 @@ pub(crate) fn aesimc(cpu: &mut Cpu, i: &Insn) -> Flow {
     Flow::Next
 }
 
-/// ShiftRows and SubBytes.
-#[inline]
-fn encrypt(state: u128) -> u128 {
-    let bytes = state.to_le_bytes();
-    // Row r moves left by r columns.
-    u128::from_le_bytes(core::array::from_fn(|n| SBOX[usize::from(bytes[(n + n % 4 * 4) % 16])]))
+/// The steps by table and arithmetic.
+mod portable {
+    use super::{INVERSE_SBOX, SBOX};
+
+    /// ShiftRows and SubBytes.
+    #[inline]
+    pub(super) fn encrypt(state: u128) -> u128 {
+        let bytes = state.to_le_bytes();
+        // Row r moves left by r columns.
+        u128::from_le_bytes(core::array::from_fn(|n| {
+            SBOX[usize::from(bytes[(n + n % 4 * 4) % 16])]
+        }))
+    }
+
+    /// InvShiftRows and InvSubBytes.
+    #[inline]
+    pub(super) fn decrypt(state: u128) -> u128 {
+        let bytes = state.to_le_bytes();
+        let from = |n: usize| (n + 16 - n % 4 * 4) % 16;
+        u128::from_le_bytes(core::array::from_fn(|n| INVERSE_SBOX[usize::from(bytes[from(n)])]))
+    }
+
+    /// Doubles every byte in GF(2^8).
+    #[inline]
+    fn double_bytes(state: u128) -> u128 {
+        const ONES: u128 = 0x0101_0101_0101_0101_0101_0101_0101_0101;
+        let high = state >> 7 & ONES;
+        ((state & !(ONES << 7)) << 1) ^ (high * 0x1b)
+    }
+
+    /// Rotates every column by `rows` rows.
+    #[inline]
+    fn rotate_columns(state: u128, rows: u32) -> u128 {
+        let rotate = |column: u32| (state >> (32 * column)) as u32;
+        (0..4).fold(0, |r, c| r | u128::from(rotate(c).rotate_right(8 * rows)) << (32 * c))
+    }
+
+    /// MixColumns: `2a + 3b + c + d` for the rows a, b, c, d below one another.
+    #[inline]
+    pub(super) fn mix_columns(state: u128) -> u128 {
+        let double = double_bytes(state);
+        let triple = double ^ state;
+        double ^ rotate_columns(triple, 1) ^ rotate_columns(state, 2) ^ rotate_columns(state, 3)
+    }
+
+    /// InvMixColumns: `14a + 11b + 13c + 9d`.
+    #[inline]
+    pub(super) fn inverse_mix_columns(state: u128) -> u128 {
+        let two = double_bytes(state);
+        let four = double_bytes(two);
+        let eight = double_bytes(four);
+        (eight ^ four ^ two)
+            ^ rotate_columns(eight ^ two ^ state, 1)
+            ^ rotate_columns(eight ^ four ^ state, 2)
+            ^ rotate_columns(eight ^ state, 3)
+    }
 }
 
-/// InvShiftRows and InvSubBytes.
-#[inline]
-fn decrypt(state: u128) -> u128 {
-    let bytes = state.to_le_bytes();
-    let from = |n: usize| (n + 16 - n % 4 * 4) % 16;
-    u128::from_le_bytes(core::array::from_fn(|n| INVERSE_SBOX[usize::from(bytes[from(n)])]))
-}
+/// The steps by the host's AES instructions, whose rounds have the same parts in another order.
+#[cfg(target_arch = "x86_64")]
+mod host {
+    use core::arch::x86_64::{
+        __m128i, _mm_aesdeclast_si128, _mm_aesenc_si128, _mm_aesenclast_si128, _mm_aesimc_si128,
+        _mm_setzero_si128,
+    };
 
-/// Doubles every byte in GF(2^8).
-#[inline]
-fn double_bytes(state: u128) -> u128 {
-    const ONES: u128 = 0x0101_0101_0101_0101_0101_0101_0101_0101;
-    let high = state >> 7 & ONES;
-    ((state & !(ONES << 7)) << 1) ^ (high * 0x1b)
-}
+    #[inline(always)]
+    fn to_host(state: u128) -> __m128i {
+        // SAFETY: both are 16 bytes of plain integers, any pattern is valid.
+        unsafe { core::mem::transmute::<u128, __m128i>(state) }
+    }
 
-/// Rotates every column by `rows` rows.
-#[inline]
-fn rotate_columns(state: u128, rows: u32) -> u128 {
-    let rotate = |column: u32| (state >> (32 * column)) as u32;
-    (0..4).fold(0, |r, c| r | u128::from(rotate(c).rotate_right(8 * rows)) << (32 * c))
-}
+    #[inline(always)]
+    fn from_host(state: __m128i) -> u128 {
+        // SAFETY: both are 16 bytes of plain integers, any pattern is valid.
+        unsafe { core::mem::transmute::<__m128i, u128>(state) }
+    }
 
-/// MixColumns: `2a + 3b + c + d` for the rows a, b, c, d below one another.
-#[inline]
-fn mix_columns(state: u128) -> u128 {
-    let double = double_bytes(state);
-    let triple = double ^ state;
-    double ^ rotate_columns(triple, 1) ^ rotate_columns(state, 2) ^ rotate_columns(state, 3)
-}
+    #[target_feature(enable = "aes")]
+    pub(super) fn encrypt(state: u128) -> u128 {
+        from_host(_mm_aesenclast_si128(to_host(state), _mm_setzero_si128()))
+    }
 
-/// InvMixColumns: `14a + 11b + 13c + 9d`.
-#[inline]
-fn inverse_mix_columns(state: u128) -> u128 {
-    let two = double_bytes(state);
-    let four = double_bytes(two);
-    let eight = double_bytes(four);
-    (eight ^ four ^ two)
-        ^ rotate_columns(eight ^ two ^ state, 1)
-        ^ rotate_columns(eight ^ four ^ state, 2)
-        ^ rotate_columns(eight ^ state, 3)
+    #[target_feature(enable = "aes")]
+    pub(super) fn decrypt(state: u128) -> u128 {
+        from_host(_mm_aesdeclast_si128(to_host(state), _mm_setzero_si128()))
+    }
+
+    /// The inverse of all that a round does before it mixes, then the round.
+    #[target_feature(enable = "aes")]
+    pub(super) fn mix_columns(state: u128) -> u128 {
+        let before = _mm_aesdeclast_si128(to_host(state), _mm_setzero_si128());
+        from_host(_mm_aesenc_si128(before, _mm_setzero_si128()))
+    }
+
+    #[target_feature(enable = "aes")]
+    pub(super) fn inverse_mix_columns(state: u128) -> u128 {
+        from_host(_mm_aesimc_si128(to_host(state)))
+    }
 }
 
 #[cfg(test)]
@@ -151,9 +238,10 @@ mod tests {
         let state = u128::from_le_bytes(0x193de3be_a0f4e22b_9ac68d2a_e9f84808u128.to_be_bytes());
         let shifted = u128::from_le_bytes(0xd4bf5d30_e0b452ae_b84111f1_1e2798e5u128.to_be_bytes());
         let mixed = u128::from_le_bytes(0x046681e5_e0cb199a_48f8d37a_2806264cu128.to_be_bytes());
-        assert_eq!(encrypt(state), shifted);
-        assert_eq!(mix_columns(shifted), mixed);
-        assert_eq!(inverse_mix_columns(mixed), shifted);
-        assert_eq!(decrypt(shifted), state);
+        assert_eq!((encrypt(state), portable::encrypt(state)), (shifted, shifted));
+        assert_eq!((mix_columns(shifted), portable::mix_columns(shifted)), (mixed, mixed));
+        let unmixed = (inverse_mix_columns(mixed), portable::inverse_mix_columns(mixed));
+        assert_eq!(unmixed, (shifted, shifted));
+        assert_eq!((decrypt(shifted), portable::decrypt(shifted)), (state, state));
     }
 }
