@@ -67,7 +67,7 @@ pub(crate) fn exec_detached(client: &Client, spec: ProcessSpec) -> anyhow::Resul
 
 fn new_id() -> anyhow::Result<ProcessId> {
     let mut bytes = [0; 8];
-    rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty())?;
+    getrandom::fill(&mut bytes)?;
     // The low ones are the machine's own.
     Ok(ProcessId::from_le_bytes(bytes) | 1 << 32)
 }

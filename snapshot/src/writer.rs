@@ -39,8 +39,7 @@ impl Writer {
     /// [`Error::Exists`], or an error of the file system.
     pub fn create(path: &Path, host: &Fingerprint) -> Result<Self, Error> {
         let mut id = [0; 16];
-        let filled = rustix::rand::getrandom(&mut id[..], rustix::rand::GetRandomFlags::empty());
-        filled.map_err(|e| Error::io("name", path)(e.into()))?;
+        getrandom::fill(&mut id).map_err(|e| Error::io("name", path)(e.into()))?;
         let preamble = Preamble { host: host.clone(), ..Preamble::default() };
         let state = State { id, preamble, records: Vec::new() };
         Ok(Self { directory: Directory::create(path)?, state, bytes: 0 })

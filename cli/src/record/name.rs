@@ -73,6 +73,6 @@ pub fn random_id() -> anyhow::Result<String> {
 }
 
 fn random_bytes(into: &mut [u8]) -> anyhow::Result<()> {
-    rustix::rand::getrandom(&mut *into, rustix::rand::GetRandomFlags::empty())?;
+    getrandom::fill(into)?;
     Ok(())
 }
