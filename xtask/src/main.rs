@@ -70,7 +70,7 @@ enum Command {
         /// Only targets whose name contains this
         filter: Option<String>,
     },
-    /// Typecheck the framework's side of `hv-sys` and `hv` for macOS
+    /// Typecheck everything for macOS
     CheckMacos,
 }
 

@@ -1,6 +1,9 @@
 //! `cargo xtask bench`: ours against a peer, measured in turns on the same machine.
 
+mod blk;
 mod boot;
+mod machine;
+mod vsock;
 
 use anyhow::{Result, ensure};
 use clap::Subcommand;
@@ -16,12 +19,26 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 7)]
         pairs: usize,
     },
+    /// Disk throughput and latency in the guest, against QEMU TCG
+    Blk {
+        /// Pairs of runs of each workload
+        #[arg(long, default_value_t = 5)]
+        pairs: usize,
+    },
+    /// Streams to the guest and back, against a virtio-serial port on QEMU TCG
+    Vsock {
+        /// Pairs of runs of each workload
+        #[arg(long, default_value_t = 5)]
+        pairs: usize,
+    },
 }
 
 impl Bench {
     pub(crate) fn run(&self) -> Result<()> {
         match self {
             Bench::Boot { pairs } => boot::run(*pairs),
+            Bench::Blk { pairs } => blk::run(*pairs),
+            Bench::Vsock { pairs } => vsock::run(*pairs),
         }
     }
 }
