@@ -140,6 +140,7 @@ pub(crate) fn layout() -> Result<PathBuf> {
         .add("recipe", include_str!("demo.rs"))
         .finish();
     if let Some(directory) = cache.get(&key) {
+        cache.select(&key)?;
         return Ok(directory);
     }
     let workshop = cache.workshop()?;
@@ -168,7 +169,9 @@ pub(crate) fn layout() -> Result<PathBuf> {
     let index = json!({"schemaVersion": 2, "manifests": [manifest]});
     fs::write(layout.join("index.json"), serde_json::to_vec(&index)?)?;
     fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion": "1.0.0"}"#)?;
-    cache.put(&key, &layout)
+    let directory = cache.put(&key, &layout)?;
+    cache.select(&key)?;
+    Ok(directory)
 }
 
 /// Writes a blob and returns its descriptor.

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::run::{announce, cargo, run};
 use crate::setup::{self, Purpose};
-use crate::{guest_agent, kernel, macos};
+use crate::{demo, guest_agent, kernel, macos};
 
 pub(crate) fn run_all() -> Result<()> {
     setup::ensure(&[Purpose::Kernel, Purpose::Rust, Purpose::Test])?;
@@ -15,6 +15,7 @@ pub(crate) fn run_all() -> Result<()> {
     macos::check()?;
     guest_agent::build()?;
     kernel::build(None, false)?;
+    demo::layout()?;
     announce("tests");
     run(cargo().args(["test", "--workspace", "--no-fail-fast"]))
 }

@@ -1,0 +1,112 @@
+//! Snapshots of real machines: they go on where they were, as often as one likes.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{Kiln, image};
+
+/// Counts in the guest's memory and says a word that only its memory knows.
+const COUNTER: &str = "nonce=$(cat /proc/sys/kernel/random/uuid); echo ready; i=0; \
+                       while true; do i=$((i+1)); echo \"$i $nonce\" > /tmp/count; sleep 0.05; done";
+
+fn count(kiln: &Kiln, machine: &str) -> (u64, String) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        // The file is empty for a moment while it is written.
+        let text = kiln.text(&["exec", machine, "cat", "/tmp/count"]);
+        if let Some((count, nonce)) = text.split_once(' ') {
+            return (count.parse().unwrap(), nonce.into());
+        }
+        assert!(Instant::now() < deadline, "{text:?}");
+    }
+}
+
+#[test]
+fn restored_machines_go_on_and_differ() {
+    let kiln = Kiln::new();
+    kiln.text(&[
+        "bake",
+        "--ready",
+        "marker:ready",
+        "-o",
+        "base",
+        "-m",
+        "256m",
+        &image(),
+        "sh",
+        "-c",
+        COUNTER,
+    ]);
+    assert_eq!(kiln.text(&["ps", "-aq"]), "", "the baking machine is gone");
+    kiln.text(&["snapshot", "verify", "base"]);
+    let one = kiln.text(&["restore", "-d", "--name", "one", "base"]);
+    kiln.text(&["restore", "-d", "--name", "two", "--ram", "copy", "base"]);
+    assert_eq!(one.len(), 64);
+    let (first, nonce) = count(&kiln, "one");
+    assert_eq!(count(&kiln, "two").1, nonce, "both come from one boot");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while count(&kiln, "one").0 <= first {
+        assert!(Instant::now() < deadline, "the restored process stands still");
+    }
+    // They share a past, not a future: fresh randomness in each, and the right time.
+    let random = |name| kiln.text(&["exec", name, "cat", "/proc/sys/kernel/random/uuid"]);
+    assert_ne!(random("one"), random("two"));
+    let guest: i64 = kiln.text(&["exec", "one", "date", "+%s"]).parse().unwrap();
+    let host = jiff::Timestamp::now().as_second();
+    assert!((host - guest).abs() <= 2, "the guest's clock says {guest}, the host's {host}");
+    let forked = kiln.text(&["fork", "-n", "2", "one"]);
+    assert_eq!(forked.lines().count(), 2, "{forked}");
+    for line in forked.lines() {
+        let id = line.split(' ').next().unwrap();
+        assert_eq!(count(&kiln, id).1, nonce);
+    }
+    assert_eq!(count(&kiln, "one").1, nonce, "the forked machine goes on");
+    // A snapshot that is gone takes nothing from the machines that came from it.
+    kiln.text(&["snapshot", "rm", "base"]);
+    assert_eq!(count(&kiln, "one").1, nonce);
+    assert_eq!(kiln.text(&["snapshot", "ls", "--format", "json"]), "[]");
+}
+
+#[test]
+fn what_cannot_be_restored_is_said() {
+    let kiln = Kiln::new();
+    let error = |args: &[&str], part: &str| {
+        let output = kiln.output(args);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && text.contains(part), "{args:?}: {output:?}");
+        assert_eq!(text.trim_end().lines().count(), 1, "{text}");
+    };
+    error(&["restore", "none"], "no snapshot");
+    error(&["snapshot", "rm", "none"], "no snapshot");
+    error(&["snapshot", "verify", "../none"], "name");
+    error(&["fork", "none"], "no such machine");
+    kiln.text(&[
+        "bake",
+        "--ready",
+        "after:100ms",
+        "-o",
+        "base",
+        "-m",
+        "128m",
+        &image(),
+        "sleep",
+        "1000",
+    ]);
+    error(&["bake", "--ready", "after:1s", "-o", "base", &image(), "true"], "exists");
+    error(
+        &["bake", "--ready", "marker:x", "-o", "new", &image(), "true"],
+        "ended before it was ready",
+    );
+    let state = kiln.home().join("snapshots/base/state");
+    let good = std::fs::read(&state).unwrap();
+    let mut bad = good.clone();
+    bad[good.len() / 2] ^= 1;
+    std::fs::write(&state, bad).unwrap();
+    error(&["restore", "-d", "base"], "damaged");
+    std::fs::write(&state, good).unwrap();
+    let ram = kiln.home().join("snapshots/base/memory");
+    std::fs::File::options().write(true).open(ram).unwrap().set_len(1 << 20).unwrap();
+    error(&["restore", "-d", "base"], "damaged");
+    assert_eq!(kiln.text(&["ps", "-aq"]), "", "a refused restore leaves nothing");
+}
