@@ -161,7 +161,7 @@ impl Supervisor {
     /// Lets the processes of a restored guest go on: with fresh randomness and the right time before any of them runs.
     fn revive(&self) -> anyhow::Result<()> {
         let mut entropy = vec![0; 64];
-        rustix::rand::getrandom(&mut entropy[..], rustix::rand::GetRandomFlags::empty())?;
+        getrandom::fill(&mut entropy)?;
         let mut agent = self.greet_agent()?;
         agent.call(&Request::Reseed { entropy })?.done()?;
         let unix_nanos = Timestamp::now().as_nanosecond() as u64;
