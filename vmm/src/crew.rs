@@ -170,9 +170,9 @@ impl Crew {
     }
 
     /// A thread of the machine has failed.
-    pub(crate) fn failed(&self, thread: &str, cause: impl ToString) {
-        let thread = thread.to_owned();
-        self.end(End::For(Outcome::ThreadFailed { thread, cause: cause.to_string() }));
+    pub(crate) fn failed(&self, thread: &str, cause: impl Into<String>) {
+        let (thread, cause) = (thread.to_owned(), cause.into());
+        self.end(End::For(Outcome::ThreadFailed { thread, cause }));
     }
 
     /// Ends the run: every vCPU comes out of the guest and stays out. The first end counts, except

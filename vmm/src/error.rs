@@ -123,6 +123,14 @@ pub enum Error {
     Ended(Outcome),
 }
 
+/// An error with its causes, in one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", with_causes(cause)),
+        None => error.to_string(),
+    }
+}
+
 /// How a machine ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Outcome {

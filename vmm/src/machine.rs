@@ -16,7 +16,7 @@ use crate::Error;
 use crate::boot::{BootFiles, Description};
 use crate::config::{MachineConfig, OnReset};
 use crate::crew::{Crew, End};
-use crate::error::Outcome;
+use crate::error::{Outcome, with_causes};
 use crate::parts::Parts;
 use crate::power::{Entry, Power, PowerTable};
 use crate::vcpu::{self, Common};
@@ -131,7 +131,7 @@ impl Machine {
                 }
                 End::Reset => {
                     if let Err(error) = self.reset() {
-                        self.crew().failed("reset", error);
+                        self.crew().failed("reset", with_causes(&error));
                     }
                 }
             }

@@ -12,7 +12,7 @@ use hv::{Exit, Reg, Vcpu, VcpuState, VcpuTimer, Vm};
 
 use crate::Error;
 use crate::crew::{Crew, End, Next};
-use crate::error::Outcome;
+use crate::error::{Outcome, with_causes};
 use crate::power::Entry;
 
 /// What all vCPU threads share.
@@ -126,7 +126,7 @@ impl Post<'_> {
                 Next::Run => self.run(&mut vcpu),
             };
             if let Err(error) = done {
-                self.common.crew.failed(&name(self.index), error);
+                self.common.crew.failed(&name(self.index), with_causes(&error));
             }
         }
         drop(vcpu);
