@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
+use crate::busybox;
 use crate::run::{announce, find, line, output, run};
 
 /// What a set of packages is for.
@@ -60,6 +61,7 @@ impl Purpose {
 /// `cargo xtask setup`.
 pub(crate) fn everything() -> Result<()> {
     ensure(&[Purpose::Kernel, Purpose::Rust, Purpose::Test])?;
+    busybox::program()?;
     println!("everything that kiln needs is installed");
     Ok(())
 }

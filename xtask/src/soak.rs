@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::run::{announce, cargo, run};
 use crate::setup::{self, Purpose};
-use crate::{guest_agent, kernel};
+use crate::{busybox, guest_agent, kernel};
 
 /// Tests that repeat something read this: set, they repeat it as often as the specification of the
 /// project asks, not as often as fits a coffee break.
@@ -14,6 +14,7 @@ pub(crate) const VARIABLE: &str = "KILN_SOAK";
 pub(crate) fn soak(filters: &[String]) -> Result<()> {
     setup::ensure(&[Purpose::Kernel, Purpose::Rust, Purpose::Test])?;
     guest_agent::build()?;
+    busybox::program()?;
     if filters.is_empty() {
         announce("building the kernel twice, in different places");
         kernel::build(None, false)?;

@@ -1,7 +1,7 @@
 //! Calls that no safe wrapper has: `clone3`, `waitid` without reaping, vsock addresses, and a few
 //! ioctls. All of this program's `unsafe` is here.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -64,6 +64,21 @@ pub(crate) fn clone_and_exec(child: &Child<'_>) -> io::Result<(u32, OwnedFd)> {
         }
         Ok((pid as u32, OwnedFd::from_raw_fd(pidfd)))
     }
+}
+
+/// Becomes another program, with its environment in the order given. Returns only the reason why not.
+pub(crate) fn execute(program: &CStr, arguments: &[CString], environment: &[CString]) -> io::Error {
+    let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
+        strings.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let (argv, envp) = (pointers(arguments), pointers(environment));
+    // SAFETY: every pointer is to a string that outlives the call, and both lists end with null.
+    // This program's runtime ignores SIGPIPE; what comes must not inherit that.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        libc::execve(program.as_ptr(), argv.as_ptr(), envp.as_ptr());
+    }
+    io::Error::last_os_error()
 }
 
 /// Blocks until a child has ended and returns its process id without reaping it; `None` if there is

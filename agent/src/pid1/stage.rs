@@ -4,13 +4,12 @@
 //! reported (closed by a successful `execve`), and 5 the workload's own process if its namespaces
 //! are to be joined.
 
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, fchown, symlink};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use agent::{Config, DEFAULT_SHM_SIZE, Failure, FailureKind, ProcessSpec, Rlimit};
 use rustix::fs::{CWD, Dev, FileType, Gid, Mode, Uid, makedev, mknodat};
@@ -164,10 +163,8 @@ fn become_command(spec: &ProcessSpec) -> Outcome<std::convert::Infallible> {
     take_on(&identity).explain("change the user")?;
 
     let program = look_up(&spec.args[0], &env)?;
-    let mut command = Command::new(&program);
-    command.arg0(&spec.args[0]).args(&spec.args[1..]).env_clear();
-    command.envs(env.iter().filter_map(|entry| entry.split_once('=')));
-    let error = command.exec();
+    let path = c_strings([&program.to_string_lossy()])?;
+    let error = kernel::execute(&path[0], &c_strings(&spec.args)?, &c_strings(&env)?);
     let what = program.display();
     Err(match error.kind() {
         std::io::ErrorKind::NotFound => failure(
@@ -179,6 +176,13 @@ fn become_command(spec: &ProcessSpec) -> Outcome<std::convert::Infallible> {
         _ => {
             failure(FailureKind::CommandNotExecutable, format!("{what} cannot be started: {error}"))
         }
+    })
+}
+
+fn c_strings(texts: impl IntoIterator<Item = impl AsRef<str>>) -> Outcome<Vec<CString>> {
+    let strings = texts.into_iter().map(|text| CString::new(text.as_ref()));
+    strings.collect::<Result<_, _>>().map_err(|_| {
+        failure(FailureKind::Invalid, "a command and its environment cannot contain a zero byte")
     })
 }
 
