@@ -4,7 +4,7 @@
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::size_of;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// Any CID: `VMADDR_CID_ANY` of vsock(7).
@@ -21,7 +21,7 @@ pub(crate) struct Child<'a> {
     pub program: &'a CStr,
     /// Its only argument, `argv[0]`.
     pub name: &'a CStr,
-    /// Its descriptors 0, 1, 2, …; each must have a number of at least `descriptors.len()`.
+    /// Its descriptors 0, 1, 2, …
     pub descriptors: &'a [BorrowedFd<'a>],
     /// Its control group.
     pub cgroup: BorrowedFd<'a>,
@@ -34,10 +34,8 @@ pub(crate) struct Child<'a> {
 pub(crate) fn clone_and_exec(child: &Child<'_>) -> io::Result<(u32, OwnedFd)> {
     let argv = [child.name.as_ptr(), std::ptr::null()];
     let envp = [std::ptr::null()];
-    let descriptors: Vec<RawFd> = child.descriptors.iter().map(|fd| fd.as_raw_fd()).collect();
-    if descriptors.iter().any(|&fd| (fd as usize) < descriptors.len()) {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
+    let moved = out_of_the_way(child.descriptors)?;
+    let descriptors: Vec<RawFd> = moved.iter().map(|fd| fd.as_raw_fd()).collect();
     let mut pidfd: libc::c_int = -1;
     // SAFETY: clone_args is plain integers, for which zero is "not used" (clone(2)).
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -218,9 +216,10 @@ pub(crate) fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     Ok(owned)
 }
 
-/// The same descriptor under a number of at least 10, out of the way of a child's.
-pub(crate) fn out_of_the_way(fd: impl AsFd) -> io::Result<OwnedFd> {
-    Ok(rustix::io::fcntl_dupfd_cloexec(fd, 10)?)
+/// The same descriptors under numbers that putting them at 0, 1, 2, … does not overwrite.
+fn out_of_the_way(descriptors: &[BorrowedFd<'_>]) -> io::Result<Vec<OwnedFd>> {
+    let first = descriptors.len() as RawFd;
+    descriptors.iter().map(|fd| Ok(rustix::io::fcntl_dupfd_cloexec(fd, first)?)).collect()
 }
 
 fn vsock() -> io::Result<OwnedFd> {
@@ -248,4 +247,24 @@ fn check(result: libc::c_int) -> io::Result<()> {
 /// A pause before asking the kernel again for what it cannot announce.
 pub(crate) fn pause(milliseconds: u64) {
     std::thread::sleep(Duration::from_millis(milliseconds));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn descriptors_with_low_numbers_move_out_of_the_way() {
+        let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+        let low = [stderr.as_fd(), stdin.as_fd(), stdout.as_fd()];
+        let moved = out_of_the_way(&low).unwrap();
+        assert_eq!(moved.len(), low.len());
+        for (moved, low) in moved.iter().zip(low) {
+            assert!(moved.as_raw_fd() >= 3);
+            let (one, other) = (rustix::fs::fstat(moved).unwrap(), rustix::fs::fstat(low).unwrap());
+            assert_eq!((one.st_dev, one.st_ino), (other.st_dev, other.st_ino));
+        }
+    }
 }

@@ -13,7 +13,7 @@ use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Explain, Outcome, failure};
-use super::kernel::{self, Child, clone_and_exec, out_of_the_way};
+use super::kernel::{self, Child, clone_and_exec};
 use super::process::{Process, State, Table, set_size};
 use super::pump::{self, Stdio};
 use super::{cgroup, root};
@@ -51,7 +51,6 @@ pub(crate) fn spawn(
     let order = Order { spec: spec.clone(), config: config.cloned() };
     let order = order_file(&order)?;
     let (report, report_end) = pipe_with(PipeFlags::CLOEXEC).explain("make a pipe")?;
-    let report_end = out_of_the_way(report_end).explain("move a descriptor")?;
 
     let process = {
         let mut held = table.hold();
@@ -128,12 +127,11 @@ struct Ours {
 
 /// Makes the stdio: three descriptors for the process, and our ends.
 fn stdio(spec: &ProcessSpec) -> Outcome<([OwnedFd; 3], Ours)> {
-    let aside = |fd: OwnedFd| out_of_the_way(fd).explain("move a descriptor");
     if let Some(size) = spec.tty {
         let (master, slave) = terminal().explain("make a terminal")?;
         set_size(&master, size)?;
-        let copy = |fd: &OwnedFd| out_of_the_way(fd).explain("duplicate a terminal");
-        let theirs = [copy(&slave)?, copy(&slave)?, aside(slave)?];
+        let copy = |fd: &OwnedFd| fd.try_clone().explain("duplicate a terminal");
+        let theirs = [copy(&slave)?, copy(&slave)?, slave];
         let stdin = spec.stdin.then(|| copy(&master)).transpose()?;
         let stdio = Stdio { stdin, stdout: Some(copy(&master)?), stderr: None };
         return Ok((theirs, Ours { stdio, terminal: Some(master) }));
@@ -147,7 +145,7 @@ fn stdio(spec: &ProcessSpec) -> Outcome<([OwnedFd; 3], Ours)> {
     };
     let (stdout, their_stdout) = pipe()?;
     let (stderr, their_stderr) = pipe()?;
-    let theirs = [aside(their_stdin)?, aside(their_stdout)?, aside(their_stderr)?];
+    let theirs = [their_stdin, their_stdout, their_stderr];
     let stdio = Stdio { stdin, stdout: Some(stdout), stderr: Some(stderr) };
     Ok((theirs, Ours { stdio, terminal: None }))
 }
@@ -170,7 +168,7 @@ fn order_file(order: &Order) -> Outcome<OwnedFd> {
     let mut file = File::from(memfd_create("order", MemfdFlags::CLOEXEC).explain(what)?);
     file.write_all(&bytes).explain(what)?;
     file.rewind().explain(what)?;
-    out_of_the_way(file).explain(what)
+    Ok(file.into())
 }
 
 /// What the stage says before it becomes the command: nothing if all is well.
