@@ -32,6 +32,6 @@ pub(crate) fn check() -> Result<()> {
             .env("CARGO_TARGET_DIR", root().join("target/macos"));
     }
     run(&mut command)?;
-    println!("{} typecheck for aarch64-apple-darwin", PACKAGES.join(" and "));
+    println!("{} typechecks for aarch64-apple-darwin", PACKAGES.join(" and "));
     Ok(())
 }
