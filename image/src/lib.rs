@@ -26,6 +26,8 @@ mod digest;
 mod erofs;
 mod error;
 mod fetch;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod image;
 mod layer;
 mod manifest;

@@ -45,6 +45,8 @@ pub use tags::Tag;
 pub use verify::{Damage, Verified};
 
 pub(crate) use lock::FileLock;
+#[cfg(feature = "fuzzing")]
+pub(crate) use verify::walk;
 
 const VERSION: &str = "1";
 

@@ -78,7 +78,7 @@ fn hash(path: &Path, algorithm: Algorithm) -> io::Result<String> {
 }
 
 /// Reads every inode once and counts links.
-fn walk(layer: &Reader) -> io::Result<()> {
+pub(crate) fn walk(layer: &Reader) -> io::Result<()> {
     let damaged = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let end = layer.file().metadata()?.len();
     let root = layer.root()?;

@@ -20,7 +20,8 @@ impl Header {
         let byte = |(i, b): (usize, &u8)| if field.contains(&i) { b' ' } else { *b };
         let unsigned: i64 = header.0.iter().enumerate().map(|x| i64::from(byte(x))).sum();
         let signed: i64 = header.0.iter().enumerate().map(|x| i64::from(byte(x) as i8)).sum();
-        if stored != unsigned && stored != signed {
+        // A fuzzer would spend its time on sums.
+        if stored != unsigned && stored != signed && !cfg!(feature = "fuzzing") {
             return Err(TarError::Checksum);
         }
         Ok(Some(header))
