@@ -2,6 +2,7 @@
 
 mod blk;
 mod boot;
+mod image;
 mod machine;
 mod vsock;
 
@@ -31,12 +32,19 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 5)]
         pairs: usize,
     },
+    /// Conversion of an image of 150 MB, against umoci, and umoci with mkfs.erofs
+    Image {
+        /// Pairs of runs
+        #[arg(long, default_value_t = 5)]
+        pairs: usize,
+    },
 }
 
 impl Bench {
     pub(crate) fn run(&self) -> Result<()> {
         match self {
             Bench::Boot { pairs } => boot::run(*pairs),
+            Bench::Image { pairs } => image::run(*pairs),
             Bench::Blk { pairs } => blk::run(*pairs),
             Bench::Vsock { pairs } => vsock::run(*pairs),
         }
