@@ -3,6 +3,11 @@
 //! A block is a run of instructions within one page that ends where control may go elsewhere. It
 //! depends on nothing but the bytes of the page, so it serves every address space and exception
 //! level that maps the page.
+//!
+//! Decoded instructions are an instruction cache that is not coherent with stores, as CTR_EL0.DIC
+//! says: IC IVAU and IC IALLU, here and on other PEs, drop them, and so do a change of the memory map
+//! and a host that moves the PC. A guest that modifies code without that maintenance may run the old
+//! instructions, as the architecture has it (Arm ARM B2.7.4).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
