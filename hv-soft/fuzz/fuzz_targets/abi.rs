@@ -91,8 +91,8 @@ struct Thread {
     exit: Option<*const ExitInfo>,
 }
 
-// SAFETY: the pool lives as long as the process.
-unsafe fn pool() -> *mut u8 {
+/// The memory, which is there for ever.
+fn pool() -> *mut u8 {
     static POOL_ADDRESS: LazyLock<usize> = LazyLock::new(|| {
         let mut memory = null_mut();
         // SAFETY: the pointer is valid.
@@ -136,13 +136,12 @@ fn known(result: i32) {
 
 impl Thread {
     fn perform(&mut self, call: &Call) {
-        match self.answer(call) {
-            Some(result) => known(result),
-            None => {}
+        if let Some(result) = self.answer(call) {
+            known(result);
         }
     }
 
-    #[allow(clippy::too_many_lines)]
+    /// What the function answers, if one is called.
     fn answer(&mut self, call: &Call) -> Option<i32> {
         let vcpu = self.vcpu;
         let mut value = 0u64;
@@ -344,7 +343,41 @@ static OTHER: LazyLock<Mutex<(Sender<Option<Call>>, Receiver<()>)>> = LazyLock::
     Mutex::new((calls, outbox))
 });
 
-fuzz_target!(|steps: Vec<Step>| {
+/// How a sequence starts.
+#[derive(Arbitrary, Debug)]
+enum Start {
+    /// With nothing, not even a VM.
+    Nothing,
+    /// With memory that holds these instructions, perhaps an interrupt controller, and a vCPU.
+    Machine { gic: bool, code: Vec<u32> },
+}
+
+impl Start {
+    fn calls(self) -> Vec<Call> {
+        let Start::Machine { gic, code } = self else { return Vec::new() };
+        let mut calls = vec![
+            Call::VmCreate { configured: false, bits: 0 },
+            Call::Map { page: 0, place: Place::Ram(0), pages: 8, flags: 7, skew: false },
+            Call::Code { at: 0, words: code },
+        ];
+        if gic {
+            calls.push(Call::UsualGic);
+        }
+        calls.extend([
+            Call::VcpuCreate,
+            Call::System { register: MPIDR_EL1, write: Some(0) },
+            Call::System { register: CPACR_EL1, write: Some(3 << 20) },
+            Call::UsualState { pc: 0, x1: Place::Ram(1) },
+        ]);
+        calls
+    }
+}
+
+const MPIDR_EL1: u16 = 0xc005;
+const CPACR_EL1: u16 = 0xc082;
+
+fuzz_target!(|sequence: (Start, Vec<Step>)| {
+    let (start, steps) = sequence;
     start_watchdog();
     let other = OTHER.lock().expect("no panic");
     let elsewhere = |call| {
@@ -352,6 +385,7 @@ fuzz_target!(|steps: Vec<Step>| {
         other.1.recv().expect("and answers");
     };
     let mut here = Thread::default();
+    start.calls().iter().for_each(|call| here.perform(call));
     for step in steps.into_iter().take(64) {
         if step.elsewhere {
             elsewhere(Some(step.call));

@@ -25,7 +25,7 @@ const fn words(first: u32, last: u32) -> Array {
 }
 
 /// `hv_gic_distributor_reg_t`
-const DISTRIBUTOR: [Array; 13] = [
+const DISTRIBUTOR: [Array; 12] = [
     words(spec::GICD_CTLR, spec::GICD_TYPER),
     words(spec::IGROUPR, 0x00fc),
     words(spec::ISENABLER, 0x017c),
@@ -41,7 +41,6 @@ const DISTRIBUTOR: [Array; 13] = [
         last: spec::GICD_IROUTER + 8 * (SPI_RANGE.end - 1),
         bytes: 8,
     },
-    words(PIDR2, PIDR2),
     words(PIDR2, PIDR2),
 ];
 

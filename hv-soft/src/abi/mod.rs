@@ -8,7 +8,9 @@
 //! As strict as the framework: one VM a process, a vCPU belongs to the thread that created it, the GIC
 //! comes after the VM and before the vCPUs, and so on; see [`Error`] for the codes.
 
+mod debug;
 mod error;
+mod exit;
 mod gic;
 mod gic_config;
 mod gic_registers;
@@ -27,7 +29,9 @@ mod vm;
 mod vm_config;
 mod vtimer;
 
+pub use debug::*;
 pub use error::{Error, HvReturn, code};
+pub use exit::*;
 pub use gic::*;
 pub use gic_config::*;
 pub use gic_registers::*;
@@ -36,7 +40,7 @@ pub use interrupt::*;
 pub use memory::*;
 pub use object::os_release;
 pub use registers::*;
-pub use run::hv_vcpu_run;
+pub use run::{hv_vcpu_get_exec_time, hv_vcpu_run};
 pub use vcpu::{hv_vcpu_create, hv_vcpu_destroy};
 pub use vcpu_config::*;
 pub use vm::{hv_vm_create, hv_vm_destroy, hv_vm_get_max_vcpu_count};

@@ -10,7 +10,7 @@ use crate::gic::Source;
 
 use super::error::answer;
 use super::vcpu::{self, Vcpu};
-use super::{Error, ExitInfo, HvReturn, reason};
+use super::{Error, ExitInfo, HvReturn, put, reason};
 
 impl Vcpu {
     fn run(&mut self) -> ExitInfo {
@@ -87,4 +87,15 @@ fn run(handle: u64) -> Result<(), Error> {
 #[unsafe(no_mangle)]
 pub extern "C" fn hv_vcpu_run(vcpu: u64) -> HvReturn {
     answer(run(vcpu))
+}
+
+/// Nanoseconds that the vCPU has spent in guest code.
+///
+/// # Safety
+/// `time` is null or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hv_vcpu_get_exec_time(vcpu: u64, time: *mut u64) -> HvReturn {
+    let read = vcpu::with(vcpu, |vcpu| Ok(vcpu.executed.as_nanos() as u64));
+    // SAFETY: the caller's promise.
+    answer(read.and_then(|read| unsafe { put(time, read) }))
 }
