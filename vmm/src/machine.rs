@@ -118,12 +118,15 @@ impl Machine {
     }
 
     /// Waits until the machine has ended, and carries out the resets that the guest asks for
-    /// meanwhile. When it returns, the guest does not run any more.
+    /// meanwhile. When it returns, the guest does not run any more and every vsock stream to it
+    /// has ended.
     pub fn wait(&self) -> Outcome {
         loop {
             match self.crew().wait() {
                 End::For(outcome) => {
                     self.crew().hold();
+                    let _alone = self.rest();
+                    self.parts.hang_up();
                     return outcome;
                 }
                 End::Reset if self.config.on_reset == OnReset::End => {

@@ -278,6 +278,13 @@ impl Parts {
         self.redrive();
     }
 
+    /// Ends every vsock stream, after what the guest had sent on it. The guest has ended.
+    pub(crate) fn hang_up(&self) {
+        if let Some(vsock) = self.transports.get("vsock0") {
+            vsock.reset();
+        }
+    }
+
     /// Stops the virtio devices at a descriptor boundary. The vCPUs are stopped.
     pub(crate) fn quiesce(&self) -> Result<(), Error> {
         for transport in self.transports.values() {

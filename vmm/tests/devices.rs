@@ -155,6 +155,21 @@ fn five_hundred_streams_are_open_at_once() {
     });
 }
 
+#[test]
+fn streams_end_with_the_machine() {
+    in_its_own_process("streams_end_with_the_machine", || {
+        let (machine, _) = machine(&with_vsock("streams,1"));
+        let listener = machine.vsock().unwrap().listen(1025).unwrap();
+        machine.run().unwrap();
+        let mut stream = listener.accept(Duration::from_secs(60)).unwrap().stream;
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        machine.stop();
+        machine.wait();
+        // Whatever the guest wrote before, then the end.
+        stream.read_to_end(&mut Vec::new()).unwrap();
+    });
+}
+
 /// Bytes of guest memory that the host has in RAM (proc(5), `smaps`).
 fn resident(machine: &Machine) -> u64 {
     let guest = machine.host_memory();
