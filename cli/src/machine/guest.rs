@@ -76,6 +76,9 @@ impl Guest {
 
     /// Connects to a vsock port of the guest.
     pub(super) fn connect(&self, port: u32) -> io::Result<UnixStream> {
+        if self.machine.outcome().is_some() {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
         self.vsock.connect(port, CONNECT_LIMIT)
     }
 

@@ -261,17 +261,26 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Asks the process to end, and insists when the time is over; the exit status.
+    /// Sends the process a signal; whether the agent did so, or knows that the process has ended.
+    fn reaches(&self, signal: i32) -> bool {
+        self.signal(signal).err().is_none_or(|error| {
+            matches!(
+                error.downcast_ref(),
+                Some(agent::ProtocolError::Failed(failure)) if failure.kind == FailureKind::NotRunning
+            )
+        })
+    }
+
+    /// Asks the process to end, and insists when the time is over.
     pub(crate) fn stop(&self, request: &StopRequest) -> anyhow::Result<()> {
         let grace = Duration::from_secs(request.timeout.unwrap_or(self.spec.stop_timeout));
         let deadline = Instant::now() + grace;
         let signal = request.signal.unwrap_or(self.spec.stop_signal);
-        let asked = self.signal(signal);
-        if asked.is_ok() && self.wait_limited(deadline.saturating_duration_since(Instant::now())) {
+        let left = || deadline.saturating_duration_since(Instant::now());
+        if self.reaches(signal) && self.wait_limited(left()) {
             return Ok(());
         }
-        let killed = self.signal(signal::KILL);
-        if killed.is_ok() && self.wait_limited(ANSWER_LIMIT) {
+        if self.reaches(signal::KILL) && self.wait_limited(ANSWER_LIMIT) {
             return Ok(());
         }
         // The guest no longer does what it is told.
