@@ -249,11 +249,19 @@ impl Machine {
     /// # Errors
     /// When another process holds it.
     pub fn claim(&self) -> anyhow::Result<File> {
+        /// Whoever looks whether the machine lives holds the lock for a moment.
+        const LOOK: Duration = Duration::from_secs(1);
         let file = File::create(self.directory.join("lock"))?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => bail!("machine {} already runs", self.spec.name),
-            Err(TryLockError::Error(error)) => Err(error.into()),
+        let deadline = Instant::now() + LOOK;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err(TryLockError::WouldBlock) => bail!("machine {} already runs", self.spec.name),
+                Err(TryLockError::Error(error)) => return Err(error.into()),
+            }
         }
     }
 }
