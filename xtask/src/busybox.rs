@@ -25,7 +25,9 @@ pub(crate) fn program() -> Result<PathBuf> {
             setup::ensure_arm64_packages()?;
             announce(&format!("fetching {PACKAGE}"));
             let workshop = cache.workshop()?;
-            run(Command::new("apt-get").args(["download", "-qq", PACKAGE]).current_dir(&workshop))?;
+            run(Command::new("apt-get")
+                .args(["download", "-qq", "-oAPT::Sandbox::User=root", PACKAGE])
+                .current_dir(&workshop))?;
             let package = fs::read_dir(&workshop)?
                 .filter_map(|entry| Some(entry.ok()?.path()))
                 .find(|path| path.extension().is_some_and(|extension| extension == "deb"));
