@@ -31,8 +31,8 @@ pub(super) fn run(count: usize) -> Result<()> {
     pairs(
         "boot to init",
         count,
-        || until_marker(&mut on_kiln(&kiln, &kernel, &initrd)),
-        || until_marker(&mut on_qemu(&kernel, &initrd)),
+        || until_marker(&mut on_kiln(&kiln, &kernel, &initrd), MARKER),
+        || until_marker(&mut on_qemu(&kernel, &initrd), MARKER),
     )?;
     Ok(())
 }
@@ -65,7 +65,7 @@ fn on_qemu(kernel: &Path, initrd: &Path) -> Command {
 }
 
 /// Seconds from the start of the process to the marker. The machine is left to switch itself off.
-fn until_marker(command: &mut Command) -> Result<f64> {
+pub(super) fn until_marker(command: &mut Command, marker: &str) -> Result<f64> {
     let begin = Instant::now();
     let mut child = command
         .stdin(Stdio::piped())
@@ -78,7 +78,7 @@ fn until_marker(command: &mut Command) -> Result<f64> {
     let mut seconds = None;
     let mut text = Vec::new();
     while console.read_until(b'\n', &mut text)? > 0 {
-        if seconds.is_none() && String::from_utf8_lossy(&text).contains(MARKER) {
+        if seconds.is_none() && String::from_utf8_lossy(&text).contains(marker) {
             seconds = Some(begin.elapsed().as_secs_f64());
         }
         text.clear();
@@ -87,7 +87,7 @@ fn until_marker(command: &mut Command) -> Result<f64> {
     let status = child.wait()?;
     match seconds {
         Some(seconds) if status.success() => Ok(seconds),
-        Some(_) => bail!("{} failed with {status} after init had started", line(command)),
-        None => bail!("{} ended with {status} before init had started", line(command)),
+        Some(_) => bail!("{} failed with {status} after it had said {marker:?}", line(command)),
+        None => bail!("{} ended with {status} before it said {marker:?}", line(command)),
     }
 }

@@ -4,18 +4,25 @@ mod blk;
 mod boot;
 mod image;
 mod machine;
+mod run;
 mod vsock;
 
 use anyhow::{Result, ensure};
 use clap::Subcommand;
 
-use crate::run::{announce, cargo, root, run};
+use crate::run::{announce, cargo, root, run as run_command};
 
 /// What can be measured.
 #[derive(Subcommand)]
 pub(crate) enum Bench {
     /// Process start to the first line of init, against QEMU TCG
     Boot {
+        /// Pairs of runs
+        #[arg(long, default_value_t = 7)]
+        pairs: usize,
+    },
+    /// `kiln run` to the first output, against QEMU TCG with the same kernel and files
+    Run {
         /// Pairs of runs
         #[arg(long, default_value_t = 7)]
         pairs: usize,
@@ -45,6 +52,7 @@ impl Bench {
         match self {
             Bench::Boot { pairs } => boot::run(*pairs),
             Bench::Image { pairs } => image::run(*pairs),
+            Bench::Run { pairs } => run::run(*pairs),
             Bench::Blk { pairs } => blk::run(*pairs),
             Bench::Vsock { pairs } => vsock::run(*pairs),
         }
@@ -54,7 +62,7 @@ impl Bench {
 /// Builds kiln as its users have it and returns the program's path.
 pub(crate) fn kiln() -> Result<std::path::PathBuf> {
     announce("building kiln");
-    run(cargo().args(["build", "--quiet", "--release", "--package", "kiln"]))?;
+    run_command(cargo().args(["build", "--quiet", "--release", "--package", "kiln"]))?;
     Ok(root().join("target/release/kiln"))
 }
 
