@@ -2,6 +2,7 @@
 
 mod blk;
 mod boot;
+mod cpu;
 mod image;
 mod machine;
 mod run;
@@ -45,12 +46,21 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 5)]
         pairs: usize,
     },
+    /// Bare-metal kernels on hv-soft against QEMU TCG; fails beyond the limits that are promised
+    Cpu {
+        /// Pairs of runs of each kernel
+        #[arg(long, default_value_t = 5)]
+        pairs: usize,
+        /// Only kernels with this in their name
+        kernel: Option<String>,
+    },
 }
 
 impl Bench {
     pub(crate) fn run(&self) -> Result<()> {
         match self {
             Bench::Boot { pairs } => boot::run(*pairs),
+            Bench::Cpu { pairs, kernel } => cpu::run_all(*pairs, kernel.as_deref()),
             Bench::Image { pairs } => image::run(*pairs),
             Bench::Run { pairs } => run::run(*pairs),
             Bench::Blk { pairs } => blk::run(*pairs),
