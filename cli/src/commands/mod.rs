@@ -2,6 +2,7 @@
 
 mod bake;
 mod boot;
+mod clock;
 mod completions;
 mod cp;
 mod doctor;

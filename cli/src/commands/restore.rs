@@ -4,7 +4,7 @@ use std::io;
 
 use clap::{Parser, ValueEnum};
 
-use super::process;
+use super::{clock::Clock, process};
 use crate::{
     Home,
     control::STDIO,
@@ -62,6 +62,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
 }
 
 fn restore(args: &Args) -> anyhow::Result<u8> {
+    let mut clock = Clock::start();
     let snapshots = Snapshots::open(&Home::open()?)?;
     let label = |text: &String| {
         let (key, value) = text.split_once('=').unwrap_or((text, ""));
@@ -76,15 +77,25 @@ fn restore(args: &Args) -> anyhow::Result<u8> {
         copy: args.ram == Ram::Copy,
     };
     let machine = snapshots.machine(&snapshots.path(&args.snapshot)?, &options)?;
+    clock.lap("machine recorded");
     let launched = Launched::new(machine)?;
+    clock.lap("machine's process and virtual machine");
     if args.detach {
-        launched.start()?;
+        clock.add_inner(&launched.start()?);
+        clock.lap("guest thawed");
+        if args.timings {
+            clock.print();
+        }
         println!("{}", launched.machine.spec.id);
         return Ok(0);
     }
     // Attached before its processes go on, so that not a byte is missed.
     let stream = launched.client.upgrade("/v1/attach", STDIO)?;
-    launched.start()?;
+    clock.add_inner(&launched.start()?);
+    clock.lap("guest thawed");
+    if args.timings {
+        clock.print();
+    }
     let spec = &launched.machine.spec.process;
     let (stdin, tty) = (spec.stdin, spec.tty.is_some());
     let stdio = Stdio { stdin, tty, signals: !tty };

@@ -1,15 +1,15 @@
 //! `kiln run`
 
-use std::{
-    io::{self, IsTerminal},
-    time::Instant,
-};
+use std::io::{self, IsTerminal};
 
 use agent::WindowSize;
 use anyhow::bail;
 use clap::Parser;
 
-use super::process::{self, EnvArgs};
+use super::{
+    clock::Clock,
+    process::{self, EnvArgs},
+};
 use crate::{
     Home,
     control::STDIO,
@@ -184,7 +184,7 @@ fn launch(args: &Args) -> anyhow::Result<u8> {
         let _ = directory.remove();
     }
     if args.timings {
-        clock.print(&directory);
+        clock.print();
     }
     result
 }
@@ -197,13 +197,13 @@ fn attach_and_start(
     let launched = Launched::new(machine)?;
     clock.lap("machine's process and virtual machine");
     if args.detach {
-        launched.start()?;
+        clock.add_inner(&launched.start()?);
         println!("{}", launched.machine.spec.id);
         return Ok(0);
     }
     // Attached before the start, so that not a byte is missed.
     let stream = launched.client.upgrade("/v1/attach", STDIO)?;
-    launched.start()?;
+    clock.add_inner(&launched.start()?);
     clock.lap("guest's kernel, root and command");
     let stdio = Stdio { stdin: args.interactive, tty: args.tty, signals: !args.tty };
     let mut out = clock.watch(io::stdout());
@@ -220,58 +220,4 @@ fn attach_and_start(
         Ok(Ended::Detached) => 0,
         Err(error) => return Err(launched.lost(error)),
     })
-}
-
-/// Takes the time of each step.
-struct Clock {
-    last: Instant,
-    laps: Vec<(&'static str, f64)>,
-}
-
-impl Clock {
-    fn start() -> Self {
-        Self { last: Instant::now(), laps: Vec::new() }
-    }
-
-    fn lap(&mut self, name: &'static str) {
-        self.lap_at(name, Some(Instant::now()));
-    }
-
-    fn lap_at(&mut self, name: &'static str, at: Option<Instant>) {
-        if let Some(at) = at {
-            self.laps.push((name, (at - self.last).as_secs_f64() * 1e3));
-            self.last = at;
-        }
-    }
-
-    fn watch<W: io::Write>(&self, inner: W) -> FirstWrite<W> {
-        FirstWrite { inner, first: None }
-    }
-
-    fn print(&self, machine: &crate::record::Machine) {
-        let inner = crate::record::Machine::open(&machine.directory).map(|m| m.state.timings);
-        for (name, ms) in &self.laps {
-            eprintln!("{ms:10.1} ms  {name}");
-        }
-        for (name, ms) in inner.unwrap_or_default() {
-            eprintln!("{ms:10.1} ms    in the machine's process: {name}");
-        }
-    }
-}
-
-/// Remembers when the first byte was written.
-struct FirstWrite<W> {
-    inner: W,
-    first: Option<Instant>,
-}
-
-impl<W: io::Write> io::Write for FirstWrite<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.first.get_or_insert_with(Instant::now);
-        self.inner.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
 }

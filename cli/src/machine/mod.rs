@@ -4,6 +4,7 @@ mod guest;
 mod ports;
 mod snapshot;
 mod stdio;
+mod stopwatch;
 mod supervisor;
 
 use std::{path::Path, sync::Arc, thread, time::Duration};
@@ -14,7 +15,7 @@ use anyhow::Context;
 pub(crate) use snapshot::Workload;
 pub(crate) use supervisor::{Supervisor, splice};
 
-use self::{guest::Guest, ports::Ports, stdio::Stdio};
+use self::{guest::Guest, ports::Ports, stdio::Stdio, stopwatch::Stopwatch};
 use crate::{
     control,
     log::LogWriter,
@@ -46,12 +47,22 @@ pub(crate) fn main(directory: &Path) -> anyhow::Result<()> {
 
 fn live(machine: &Machine) -> anyhow::Result<()> {
     let spec = &machine.spec;
+    let mut stopwatch = Stopwatch::start();
     let ports = Ports::bind(&spec.ports)?;
     let mut log = LogWriter::open(&machine.directory)?;
     let guest = Guest::start(machine)?;
+    stopwatch.lap(match spec.origin {
+        Origin::Boot { .. } => "virtual machine built",
+        Origin::Snapshot { .. } => "state loaded, memory mapped, virtual machine restored",
+    });
     let stdio = Stdio::new(spec.stdin_once);
-    let supervisor =
-        Arc::new(Supervisor::new(machine.clone(), guest, stdio.clone(), ports.mappings()));
+    let supervisor = Arc::new(Supervisor::new(
+        machine.clone(),
+        guest,
+        stdio.clone(),
+        ports.mappings(),
+        stopwatch,
+    ));
     let server = control::serve(&machine.directory, supervisor.clone())?;
     watch(&supervisor)?;
     match configure(&supervisor) {

@@ -12,7 +12,7 @@ use agent::{Connection, Exit as GuestExit, FailureKind, Hello, ProcessId, Reply,
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 
-use super::{guest::Guest, snapshot, stdio::Stdio};
+use super::{guest::Guest, snapshot, stdio::Stdio, stopwatch::Stopwatch};
 use crate::{
     control::{SnapshotReply, SnapshotRequest, StopRequest},
     exit::{Exit, KILN_FAILED, NOT_EXECUTABLE, NOT_FOUND},
@@ -44,6 +44,7 @@ struct Progress {
     phase: Phase,
     /// Why the start failed, with its exit status.
     failure: Option<(u8, String)>,
+    stopwatch: Stopwatch,
 }
 
 /// How far a machine has come.
@@ -67,11 +68,12 @@ impl Supervisor {
         guest: Guest,
         stdio: Stdio,
         ports: Vec<PortMapping>,
+        stopwatch: Stopwatch,
     ) -> Self {
         let Machine { directory, spec, mut state } = machine;
         state.ports = ports;
         state.pid = Some(std::process::id());
-        let progress = Progress { state, phase: Phase::Booting, failure: None };
+        let progress = Progress { state, phase: Phase::Booting, failure: None, stopwatch };
         Self {
             spec,
             directory,
@@ -111,6 +113,10 @@ impl Supervisor {
 
     /// The agent is there and has built the root.
     pub(super) fn ready(&self) {
+        self.lock().stopwatch.lap(match self.spec.origin {
+            Origin::Boot { .. } => "guest's kernel booted, agent there, root built",
+            Origin::Snapshot { .. } => "endpoints opened",
+        });
         self.advance(Phase::Ready, |_| {});
     }
 
@@ -127,10 +133,21 @@ impl Supervisor {
                 Origin::Snapshot { .. } => self.revive(),
             };
             match started {
-                Ok(()) => self.advance(Phase::Running, |state| {
-                    state.status = Status::Running;
-                    state.started = Some(Timestamp::now());
-                }),
+                Ok(()) => {
+                    let timings = {
+                        let mut progress = self.lock();
+                        progress.stopwatch.lap(match self.spec.origin {
+                            Origin::Boot { .. } => "process started",
+                            Origin::Snapshot { .. } => "guest running, reseeded, clock set, thawed",
+                        });
+                        progress.stopwatch.laps().to_vec()
+                    };
+                    self.advance(Phase::Running, |state| {
+                        state.status = Status::Running;
+                        state.started = Some(Timestamp::now());
+                        state.timings = timings;
+                    });
+                }
                 Err(error) => self.fail(&error),
             }
             progress = self.lock();

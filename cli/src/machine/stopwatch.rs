@@ -1,0 +1,28 @@
+//! How long the steps of a start take.
+
+use std::time::Instant;
+
+/// Takes the time of one step after the other.
+#[derive(Debug)]
+pub(super) struct Stopwatch {
+    last: Instant,
+    laps: Vec<(String, f64)>,
+}
+
+impl Stopwatch {
+    pub(super) fn start() -> Self {
+        Self { last: Instant::now(), laps: Vec::new() }
+    }
+
+    /// Ends a step, and begins the next one.
+    pub(super) fn lap(&mut self, step: &str) {
+        let now = Instant::now();
+        self.laps.push((step.into(), (now - self.last).as_secs_f64() * 1e3));
+        self.last = now;
+    }
+
+    /// The steps so far, in milliseconds.
+    pub(super) fn laps(&self) -> &[(String, f64)] {
+        &self.laps
+    }
+}
