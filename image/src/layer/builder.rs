@@ -301,8 +301,7 @@ impl<'a> Builder<'a> {
             if self.tree.node(id).is_dir() {
                 return Err(is_dir().into());
             }
-            self.tree.link(dir, name, id);
-            return Ok(());
+            return self.link_new(dir, name, id, missing());
         }
         let (layer, found) = match self.lower_child(target_dir, target_name)? {
             None => return Err(missing().into()),
@@ -326,6 +325,21 @@ impl<'a> Builder<'a> {
             }
         };
         self.unstated.insert((target_dir, (*target_name).into()));
+        self.link_new(dir, name, id, missing())
+    }
+
+    /// Links under a name that was free before the target was looked up. It is not any more if it is
+    /// part of the target: the link takes the place of what it would lead to.
+    fn link_new(
+        &mut self,
+        dir: NodeId,
+        name: &[u8],
+        id: NodeId,
+        missing: EntryProblem,
+    ) -> Outcome<()> {
+        if self.tree.child(dir, name).is_some() {
+            return Err(missing.into());
+        }
         self.tree.link(dir, name, id);
         Ok(())
     }
