@@ -54,8 +54,7 @@ u64 test(unsigned cpu, unsigned count)
     CHECK_EQ(READ(tpidr_el0), 0x1234 + cpu);
     /* The timer still works. */
     u64 now = ticks[cpu];
-    while (ticks[cpu] == now)
-        WFI();
+    WAIT_UNTIL(ticks[cpu] != now);
     WRITE(cntv_ctl_el0, 0);
     barrier(count);
     u64 result = 0;

@@ -87,6 +87,20 @@ INLINE u64 fetch_add(volatile u64 *at, u64 value)
 INLINE void mask_interrupts(void) { asm volatile("msr daifset, #15" ::: "memory"); }
 INLINE void unmask_interrupts(void) { asm volatile("msr daifclr, #15" ::: "memory"); }
 
+/* Sleeps until the condition holds, which the handler of an interrupt makes true. Interrupts are masked between the look and
+   the sleep: one that came between the two would be handled, and nothing would end the sleep. WFI ends for a masked one. */
+#define WAIT_UNTIL(condition)         \
+    do {                              \
+        mask_interrupts();            \
+        while (!(condition)) {        \
+            WFI();                    \
+            unmask_interrupts();      \
+            ISB();                    \
+            mask_interrupts();        \
+        }                             \
+        unmask_interrupts();          \
+    } while (0)
+
 /* Exceptions */
 
 struct frame {

@@ -129,8 +129,7 @@ u64 test(unsigned cpu, unsigned count)
     if (cpu == 0)
         send_sgi(RING, mpidr_of(1 % count));
     for (u64 round = 1; round <= rounds; round++) {
-        while (tokens[cpu] < round)
-            WFI();
+        WAIT_UNTIL(tokens[cpu] >= round);
         if (cpu != 0 || round < rounds)
             send_sgi(RING, mpidr_of((cpu + 1) % count));
     }
@@ -141,8 +140,7 @@ u64 test(unsigned cpu, unsigned count)
         if (cpu == 0)
             send_sgi_to_others(ALL);
         else
-            while (calls[cpu] < round)
-                WFI();
+            WAIT_UNTIL(calls[cpu] >= round);
         barrier(count);
         CHECK_EQ(calls[cpu], cpu == 0 ? 0 : round);
         barrier(count);

@@ -47,11 +47,9 @@ u64 test(unsigned cpu, unsigned count)
     if (cpu == target) {
         for (u64 n = 1; n <= parameters.argument; n++) {
             hvc_event(1, n); /* raise the level */
-            while (level_count < n)
-                WFI();
+            WAIT_UNTIL(level_count >= n);
             hvc_event(3, n); /* a pulse */
-            while (edge_count < n)
-                WFI();
+            WAIT_UNTIL(edge_count >= n);
         }
         CHECK_EQ(level_count, parameters.argument);
         CHECK_EQ(edge_count, parameters.argument);

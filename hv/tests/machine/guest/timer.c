@@ -59,15 +59,13 @@ u64 test(unsigned cpu, unsigned count)
     WRITE(cntv_tval_el0, 2400);
     WRITE(cntv_ctl_el0, ENABLE);
     ISB();
-    while (virtual_count[cpu] < TICKS)
-        WFI();
+    WAIT_UNTIL(virtual_count[cpu] >= TICKS);
     CHECK_EQ(virtual_count[cpu], TICKS);
 
     WRITE(cntp_tval_el0, 2400);
     WRITE(cntp_ctl_el0, ENABLE);
     ISB();
-    while (physical_count[cpu] == 0)
-        WFI();
+    WAIT_UNTIL(physical_count[cpu] != 0);
     CHECK_EQ(physical_count[cpu], 1);
     CHECK_EQ(READ(cntp_ctl_el0), ENABLE | IMASK | ISTATUS);
 
