@@ -41,6 +41,9 @@ pub(crate) fn unpin(home: &Home, owner: &str) -> anyhow::Result<()> {
 
 /// Makes all claims anew.
 pub(crate) fn renew(home: &Home) -> anyhow::Result<()> {
+    let store = Store::open(home.root())?;
+    // Read first: a record is there before its pin, so every pin that is seen here has its owner below, if it has one.
+    let held = store.pins()?;
     let mut wanted = BTreeMap::new();
     for listed in Machines::open(home)?.list()? {
         wanted.insert(machine(&listed.spec.id), listed.spec.digest);
@@ -48,8 +51,7 @@ pub(crate) fn renew(home: &Home) -> anyhow::Result<()> {
     for listed in Snapshots::open(home)?.list()? {
         wanted.insert(snapshot(&listed.name), listed.workload.spec.digest);
     }
-    let store = Store::open(home.root())?;
-    for held in store.pins()? {
+    for held in held {
         let ours = held.owner.starts_with("machine-") || held.owner.starts_with("snapshot-");
         if ours && wanted.remove(&held.owner).is_none() {
             store.unpin(&held.owner)?;

@@ -126,7 +126,7 @@ impl Link {
     /// Waits until bytes up to `upto` may be sent; false if the session is over.
     fn may_send(&self, upto: u64) -> bool {
         let window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = |w: &mut Window| !w.closed && upto > w.taken + STDIN_WINDOW as u64;
+        let full = |w: &mut Window| !w.closed && upto > w.taken.saturating_add(STDIN_WINDOW as u64);
         let window = self.moved.wait_while(window, full).unwrap_or_else(PoisonError::into_inner);
         !window.closed
     }
@@ -142,7 +142,7 @@ fn receive(
     loop {
         match read_frame(&mut stream)? {
             Frame::Data { channel, offset, bytes } => {
-                let end = offset + bytes.len() as u64;
+                let end = offset.saturating_add(bytes.len() as u64);
                 match channel {
                     Channel::Stdout => {
                         out.write_all(&bytes)?;

@@ -2,18 +2,20 @@
 
 use std::{
     fs,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, bail};
 use hyper::Method;
+use image::Store;
 use jiff::Timestamp;
 use snapshot::Snapshot;
 
 use crate::{
     Home,
     control::{SnapshotReply, SnapshotRequest},
-    launch,
+    guest_files, launch,
     machine::Workload,
     pins,
     record::{Machine, Machines, Origin, PortMapping, Spec, check_name, random_id},
@@ -53,7 +55,7 @@ pub(crate) struct RestoreOptions {
 impl Snapshots {
     pub(crate) fn open(home: &Home) -> anyhow::Result<Self> {
         let directory = home.snapshots();
-        fs::create_dir_all(&directory)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
         Ok(Self { home: home.clone(), directory })
     }
 
@@ -124,9 +126,20 @@ impl Snapshots {
         let Workload { spec: captured } = Workload::read(&snapshot)?;
         let mut ports =
             if options.ports.is_empty() { captured.ports } else { options.ports.clone() };
-        if options.free_ports {
-            ports.iter_mut().for_each(|mapping| mapping.host = 0);
+        for mapping in &mut ports {
+            // Only who restores may open a port to the network: the snapshot may be somebody else's.
+            if options.ports.is_empty() && !mapping.address.is_loopback() {
+                mapping.address = std::net::Ipv4Addr::LOCALHOST.into();
+            }
+            if options.free_ports {
+                mapping.host = 0;
+            }
         }
+        let digest = &captured.digest;
+        let image = Store::open(self.home.root())?.image(&digest.parse()?)?;
+        let image = image.with_context(|| {
+            format!("the image {digest} that the snapshot runs is not here; pull it first")
+        })?;
         let mut labels = captured.labels;
         labels.extend(options.labels.iter().cloned());
         let id = random_id()?;
@@ -134,7 +147,13 @@ impl Snapshots {
             id,
             name: options.name.clone().unwrap_or_default(),
             created: Timestamp::now(),
-            origin: Origin::Snapshot { path: path.to_path_buf(), copy: options.copy },
+            origin: Origin::Snapshot {
+                path: path.to_path_buf(),
+                copy: options.copy,
+                kernel: guest_files::kernel(&self.home)?,
+                initramfs: guest_files::initramfs(&self.home)?,
+                layers: image.layers.iter().map(|layer| layer.path.clone()).collect(),
+            },
             ports,
             labels,
             auto_remove: options.auto_remove,

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, Read},
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
 };
 
@@ -21,7 +21,9 @@ impl Snapshot {
     /// # Errors
     /// [`Error::Exists`] or an I/O error; nothing is left behind then.
     pub fn export(&self, path: &Path) -> Result<(), Error> {
-        let file = File::create_new(path).map_err(|e| match e.kind() {
+        // It holds the guest's memory, which is nobody else's business.
+        let create = File::options().write(true).create_new(true).mode(0o600).open(path);
+        let file = create.map_err(|e| match e.kind() {
             io::ErrorKind::AlreadyExists => Error::Exists(path.into()),
             _ => Error::io("create", path)(e),
         })?;
@@ -61,7 +63,8 @@ impl Snapshot {
         let mut tar = tar::Archive::new(zstd);
         let directory = Directory::create(path)?;
         let mut expected: Vec<(String, u64)> = Vec::new();
-        let mut entries = tar.entries().map_err(unreadable)?;
+        // Raw: what extends a name is held in memory at any length, and our names need no extension.
+        let mut entries = tar.entries().map_err(unreadable)?.raw(true);
         let mut state_seen = false;
         while !state_seen || !expected.is_empty() {
             let Some(entry) = entries.next() else {

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -43,7 +44,7 @@ impl Directory {
         {
             return Err(Error::io("remove", &work)(e));
         }
-        fs::create_dir(&work).map_err(Error::io("create", &work))?;
+        fs::DirBuilder::new().mode(0o700).create(&work).map_err(Error::io("create", &work))?;
         Ok(Self { target: target.into(), work: Some(work) })
     }
 

@@ -100,6 +100,9 @@ fn place(
         let name = content_only.then(PathBuf::new);
         return Ok((destination.into(), name));
     }
+    if info.mode & FILE_TYPE == DIRECTORY && destination.symlink_metadata().is_ok() {
+        bail!("cannot copy a directory over the file {}", destination.display());
+    }
     let slash = destination.as_os_str().as_encoded_bytes().ends_with(b"/");
     if slash && info.mode & FILE_TYPE != DIRECTORY {
         bail!("{} is no directory", destination.display());

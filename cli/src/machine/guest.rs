@@ -47,7 +47,10 @@ impl Guest {
             Origin::Boot { kernel, initramfs, layers } => {
                 vmm::Machine::new(&config(&record.spec, kernel, initramfs, layers), resources)?
             }
-            Origin::Snapshot { path, copy } => snapshot::restore(path, *copy, resources)?,
+            Origin::Snapshot { path, copy, kernel, initramfs, layers } => {
+                let config = config(&record.spec, kernel, initramfs, layers);
+                snapshot::restore(path, *copy, config, resources)?
+            }
         };
         let vsock = machine.vsock().context("the machine has no socket device")?;
         let calls = vsock.listen(agent::DEFAULT_PORT)?;

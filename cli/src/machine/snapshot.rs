@@ -3,9 +3,9 @@
 use std::{path::Path, sync::Arc, time::Instant};
 
 use ::snapshot::{HEADER_LEN, Invalid, Saved, Snapshot, Writer};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
-use vmm::{MachineState, MemoryFile, Resources};
+use vmm::{DiskConfig, DiskSource, MachineConfig, MachineState, MemoryFile, Resources};
 
 use super::supervisor::Supervisor;
 use crate::{control::SnapshotReply, record::Spec};
@@ -69,14 +69,29 @@ pub(super) fn take(supervisor: &Supervisor, path: &Path) -> anyhow::Result<Snaps
 }
 
 /// Builds the machine that goes on where the snapshot at `path` was taken.
+///
+/// Every file and socket of the host is the one that `config` names: a snapshot may come from anybody, so of what it says
+/// itself only the shape of the machine counts, and that must be a shape that kiln makes.
 pub(super) fn restore(
     path: &Path,
     copy: bool,
+    config: MachineConfig,
     resources: Resources,
 ) -> anyhow::Result<vmm::Machine> {
     let snapshot = Snapshot::open(path)?;
     snapshot.fits(&vmm::fingerprint()?)?;
-    let state: MachineState = snapshot.get(MACHINE)?;
+    let mut state: MachineState = snapshot.get(MACHINE)?;
+    let MachineConfig { memory, vcpus, .. } = state.config;
+    let parts = |config: &MachineConfig| match config.disks.as_slice() {
+        [DiskConfig { source: DiskSource::Composite { parts }, .. }] => Some(parts.len()),
+        _ => None,
+    };
+    if parts(&state.config) != parts(&config) || state.config.vsock.is_none() {
+        bail!(
+            "the snapshot's machine has other devices than one that runs its image; make it again"
+        );
+    }
+    state.config = MachineConfig { memory, vcpus, ..config };
     let file = if copy { in_memory(&snapshot)? } else { snapshot.memory_file().try_clone()? };
     let memory = MemoryFile { file: Arc::new(file), offset: HEADER_LEN };
     Ok(vmm::Machine::restore(&state, &memory, resources)?)

@@ -156,7 +156,7 @@ impl Shared {
         loop {
             match read_frame(&mut from)? {
                 Frame::Data { channel, offset, bytes } => {
-                    let end = offset + bytes.len() as u64;
+                    let end = offset.saturating_add(bytes.len() as u64);
                     let (stream, seen) = match channel {
                         Channel::Stdout => (Stream::Stdout, &mut offsets.0),
                         Channel::Stderr => (Stream::Stderr, &mut offsets.1),
@@ -195,7 +195,7 @@ impl Shared {
             match read_frame(&mut from)? {
                 Frame::Data { channel: Channel::Stdin, offset, bytes } => {
                     self.send_stdin(&bytes)?;
-                    let upto = offset + bytes.len() as u64;
+                    let upto = offset.saturating_add(bytes.len() as u64);
                     write_message(&mut *lock(back), &Output::StdinTaken(upto))?;
                 }
                 Frame::Data { .. } => {}
@@ -216,14 +216,16 @@ impl Shared {
     }
 
     fn send_stdin(&self, bytes: &[u8]) -> Result<(), ProtocolError> {
-        let full = |g: &Towards| g.sent + bytes.len() as u64 > g.taken + STDIN_WINDOW as u64;
+        let full = |g: &Towards| {
+            g.sent.saturating_add(bytes.len() as u64) > g.taken.saturating_add(STDIN_WINDOW as u64)
+        };
         let mut guest = self.wait_for_guest(full)?;
         if guest.closed {
             return Ok(());
         }
         let offset = guest.sent;
         write_to(&mut guest, |stream| write_data(stream, Channel::Stdin, offset, bytes))?;
-        guest.sent += bytes.len() as u64;
+        guest.sent = guest.sent.saturating_add(bytes.len() as u64);
         Ok(())
     }
 

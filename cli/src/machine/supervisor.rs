@@ -195,7 +195,12 @@ impl Supervisor {
         // Two at once would thaw what the other has frozen.
         let _alone = self.capturing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut agent = self.greet_agent()?;
-        agent.call(&Request::Freeze)?.done()?;
+        if let Err(error) = agent.call(&Request::Freeze).and_then(Reply::done) {
+            // Whatever it froze goes on; what is reported is why it could not freeze all.
+            let _ = self.greet_agent().and_then(|mut agent| Ok(agent.call(&Request::Thaw)?));
+            return Err(error)
+                .context("the machine's processes could not be stopped for the snapshot");
+        }
         let taken = snapshot::take(self, &request.path);
         let thawed = agent.call(&Request::Thaw).and_then(Reply::done);
         let taken = taken?;

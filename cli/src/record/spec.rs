@@ -64,6 +64,12 @@ pub enum Origin {
         path: PathBuf,
         /// Read all RAM at once instead of on demand, so that the snapshot may go.
         copy: bool,
+        /// This host's kernel.
+        kernel: PathBuf,
+        /// This host's initramfs.
+        initramfs: PathBuf,
+        /// The layers of the image that the guest runs, in this host's store, the lowest first.
+        layers: Vec<PathBuf>,
     },
 }
 
