@@ -178,6 +178,8 @@ impl Cpu {
             self.refresh();
         } else {
             self.maintain(Maintenance::CodeAll);
+            // Between runs no block is in use, and a guest can make this happen as often as it likes.
+            self.code.bury();
         }
     }
 

@@ -139,16 +139,17 @@ pub(super) unsafe fn compare_exchange_128(
         let (mut low, mut high) = (old as u64, (old >> 64) as u64);
         let equal: u8;
         // SAFETY: `host` is aligned and valid by the caller's contract; every x86-64 processor since
-        // the first few has cmpxchg16b. RBX belongs to the compiler, so it is swapped around the use.
+        // the first few has cmpxchg16b. RBX belongs to the compiler, so it is swapped around the use;
+        // the operands are named, since any that the compiler chose could be RBX itself.
         unsafe {
             std::arch::asm!(
-                "xchg {new_low}, rbx",
-                "lock cmpxchg16b [{host}]",
-                "sete {equal}",
-                "mov rbx, {new_low}",
-                host = in(reg) host,
-                new_low = inout(reg) new as u64 => _,
-                equal = out(reg_byte) equal,
+                "xchg rsi, rbx",
+                "lock cmpxchg16b [rdi]",
+                "sete r8b",
+                "mov rbx, rsi",
+                in("rdi") host,
+                inout("rsi") new as u64 => _,
+                out("r8b") equal,
                 inout("rax") low,
                 inout("rdx") high,
                 in("rcx") (new >> 64) as u64,
