@@ -33,7 +33,7 @@ fn load(path: &Path) -> (Machine, Console) {
 }
 
 fn ticks(console: &Console) -> Vec<u128> {
-    // The line at the moment of the capture is in two halves.
+    // The line at the moment of the capture is in two halves, and neither counts.
     console.values("tick").iter().filter_map(|tick| tick.parse().ok()).collect()
 }
 

@@ -160,11 +160,13 @@ impl Console {
         }
     }
 
-    /// What follows `kiln: key ` on the lines that begin so.
+    /// What follows `kiln: key ` on the lines that begin so. A machine may be stopped in the middle of a line, which then
+    /// says nothing.
     pub(crate) fn values(&self, key: &str) -> Vec<String> {
         let prefix = format!("kiln: {key} ");
         self.text()
-            .lines()
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'))
             .filter_map(|line| line.strip_prefix(&prefix))
             .map(|value| value.trim_end().to_owned())
             .collect()
