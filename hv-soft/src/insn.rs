@@ -87,6 +87,7 @@ pub enum Flow {
     /// Advance past this instruction, then leave the block: the execution context may have changed.
     Sync,
     /// The handler recorded an exception with [`Cpu::raise`]; take it with this instruction's address.
+    /// Or it recorded none, wrote [`Cpu::pc`], and changed how instructions are fetched.
     Exception,
     /// The handler recorded an exit in [`Cpu::exit`]; leave the core with the PC at this instruction.
     Exit,

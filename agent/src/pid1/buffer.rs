@@ -102,6 +102,12 @@ impl InputBuffer {
         }
         if !self.closed {
             self.bytes.extend(fresh);
+        } else if self.bytes.is_empty() {
+            // Thrown away, and so taken: the host goes on counting.
+            self.taken += fresh.len() as u64;
+        } else if !fresh.is_empty() {
+            // The host has said itself that there is no more.
+            return Err(OutOfRange { start, end });
         }
         Ok(())
     }

@@ -174,9 +174,8 @@ impl Cpu {
     pub fn set_pc(&mut self, pc: u64) {
         let goes_on = pc.wrapping_sub(self.pc) <= 4;
         self.pc = pc;
-        if goes_on {
-            self.refresh();
-        } else {
+        self.refresh();
+        if !goes_on {
             self.maintain(Maintenance::CodeAll);
             // Between runs no block is in use, and a guest can make this happen as often as it likes.
             self.code.bury();
@@ -232,7 +231,8 @@ impl Cpu {
         }
         self.attention_mask = !masked;
         self.fp_off = self.fp_trapped();
-        self.careful = self.pstate.il || self.debug.is_active(&self.pstate, &self.sys);
+        self.careful =
+            self.pc & 3 != 0 || self.pstate.il || self.debug.is_active(&self.pstate, &self.sys);
     }
 }
 

@@ -89,6 +89,10 @@ fn misaligned_program_counter() {
     assert_eq!(m.get(id::ESR_EL1), esr(0x22, 0));
     assert_eq!(m.get(id::FAR_EL1), CODE + 0x42);
     assert_eq!(m.get(id::ELR_EL1), CODE + 0x42);
+    // By an exception return, which is how it comes back after an interrupt.
+    assert_eq!(m.vector_from(CODE + 0x42, EL0), 0x400);
+    assert_eq!(m.get(id::ESR_EL1), esr(0x22, 0));
+    assert_eq!(m.get(id::ELR_EL1), CODE + 0x42);
 }
 
 #[test]

@@ -57,7 +57,8 @@ fn eret(cpu: &mut Cpu, _: &Insn) -> Flow {
         return cpu.raise_undefined();
     }
     cpu.exception_return();
-    Flow::Jump
+    // Not a jump: the regime has changed, so the page must be looked up again even if it is this one.
+    Flow::Exception
 }
 
 fn svc(cpu: &mut Cpu, i: &Insn) -> Flow {
