@@ -51,29 +51,17 @@ pub enum MapError {
 }
 
 /// One contiguous mapping.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Region {
     ipa: u64,
     len: u64,
     host: usize,
     perms: Perms,
-    /// One bit a page: some vCPU holds decoded instructions of it.
-    code: Box<[AtomicU64]>,
 }
 
 impl Region {
-    fn new(ipa: u64, len: u64, host: usize, perms: Perms) -> Region {
-        let words = (len / PAGE).div_ceil(64) as usize;
-        Region { ipa, len, host, perms, code: (0..words).map(|_| AtomicU64::new(0)).collect() }
-    }
-
     fn end(&self) -> u64 {
         self.ipa + self.len
-    }
-
-    fn code_bit(&self, ipa: u64) -> (&AtomicU64, u64) {
-        let page = (ipa - self.ipa) / PAGE;
-        (&self.code[(page / 64) as usize], 1 << (page % 64))
     }
 }
 
@@ -106,6 +94,15 @@ impl Regions {
         Some(Page { host, perms: region.perms })
     }
 
+    /// The host memory under a range, as far as it is mapped: address and length of each piece.
+    pub fn host_memory(&self, ipa: u64, len: u64) -> impl Iterator<Item = (usize, usize)> {
+        let end = ipa.saturating_add(len);
+        self.sorted.iter().filter_map(move |r| {
+            let (from, to) = (r.ipa.max(ipa), r.end().min(end));
+            (from < to).then(|| (r.host + (from - r.ipa) as usize, (to - from) as usize))
+        })
+    }
+
     /// Reads a translation table descriptor.
     pub fn descriptor(&self, ipa: u64) -> Option<u64> {
         let page = self.page(ipa & !7)?;
@@ -115,25 +112,6 @@ impl Regions {
         // SAFETY: `page` lies in a live mapping whose base is page-aligned, so the eight-byte-aligned
         // address is valid for an atomic access of eight bytes.
         Some(unsafe { (*page.host.cast::<AtomicU64>()).load(Ordering::Acquire) })
-    }
-
-    /// Marks the page as decoded by some vCPU. Sequentially consistent: the caller reads the
-    /// page's instructions afterwards, and whoever wrote them before invalidating sees the mark.
-    pub fn mark_code(&self, ipa: u64) {
-        if let Some(region) = self.find(ipa) {
-            let (word, bit) = region.code_bit(ipa);
-            if word.load(Ordering::SeqCst) & bit == 0 {
-                word.fetch_or(bit, Ordering::SeqCst);
-            }
-        }
-    }
-
-    /// Removes the mark of [`mark_code`](Regions::mark_code); returns whether it was set.
-    pub fn take_code_mark(&self, ipa: u64) -> bool {
-        let Some(region) = self.find(ipa) else { return false };
-        let (word, bit) = region.code_bit(ipa);
-        std::sync::atomic::fence(Ordering::SeqCst);
-        word.load(Ordering::SeqCst) & bit != 0 && word.fetch_and(!bit, Ordering::SeqCst) & bit != 0
     }
 
     /// The map with a new mapping.
@@ -148,7 +126,7 @@ impl Regions {
         // A piece that continues its neighbour becomes part of it, so that memory which is returned
         // and mapped again piece by piece stays one region.
         let (mut ipa, mut end, mut host) = (ipa, end, host);
-        let mut sorted = self.copy();
+        let mut sorted = self.sorted.clone();
         sorted.retain(|r| {
             let before = r.end() == ipa && r.host + r.len as usize == host;
             let after = r.ipa == end && host + (end - ipa) as usize == r.host;
@@ -159,7 +137,7 @@ impl Regions {
             !joins
         });
         let at = sorted.partition_point(|r| r.ipa < ipa);
-        sorted.insert(at, Region::new(ipa, end - ipa, host, perms));
+        sorted.insert(at, Region { ipa, len: end - ipa, host, perms });
         Ok(Regions { sorted })
     }
 
@@ -174,12 +152,13 @@ impl Regions {
         for r in &self.sorted {
             let (from, to) = (r.ipa.max(ipa), r.end().min(end));
             if from >= to {
-                sorted.push(Region::new(r.ipa, r.len, r.host, r.perms));
+                sorted.push(*r);
                 continue;
             }
             covered += to - from;
             let part = |from: u64, to: u64, perms| {
-                Region::new(from, to - from, r.host + (from - r.ipa) as usize, perms)
+                let host = r.host + (from - r.ipa) as usize;
+                Region { ipa: from, len: to - from, host, perms }
             };
             if r.ipa < from {
                 sorted.push(part(r.ipa, from, r.perms));
@@ -192,11 +171,6 @@ impl Regions {
             }
         }
         if covered == len { Ok(Regions { sorted }) } else { Err(MapError::NotMapped { ipa, len }) }
-    }
-
-    /// The same mappings with no code marks: whoever installs a new map drops all decoded blocks.
-    fn copy(&self) -> Vec<Region> {
-        self.sorted.iter().map(|r| Region::new(r.ipa, r.len, r.host, r.perms)).collect()
     }
 }
 

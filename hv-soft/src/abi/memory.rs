@@ -49,7 +49,7 @@ fn map(host: *mut c_void, ipa: u64, size: usize, flags: u64) -> Result<(), Error
     if host.is_null() || !(host.addr() as u64).is_multiple_of(GRANULE) {
         return Err(Error::BadArgument);
     }
-    host_memory::check(host.addr(), size, permissions.write)?;
+    host_memory::check_region(host.addr(), size, permissions.write)?;
     // SAFETY: the range is mapped with the protection that the guest needs, as was just checked. That
     // it stays so until it is unmapped is what the caller of `hv_vm_map` promises.
     unsafe { vm.domain.map(ipa, len, host.cast(), permissions) }.map_err(refused)
@@ -65,6 +65,9 @@ fn protect(ipa: u64, size: usize, flags: u64) -> Result<(), Error> {
     let vm = Vm::current()?;
     let permissions = permissions(flags)?;
     let len = check_range(&vm, ipa, size)?;
+    for (host, len) in vm.domain.regions().host_memory(ipa, len) {
+        host_memory::check_protection(host, len, permissions.write)?;
+    }
     vm.domain.protect(ipa, len, permissions).map_err(refused)
 }
 

@@ -12,11 +12,12 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::cpu::code_marks::CodeMarks;
 use crate::decode;
 use crate::exec;
 use crate::exec::thread::Step;
 use crate::insn::Op;
-use crate::mem::{PAGE, Regions};
+use crate::mem::PAGE;
 
 /// Instructions of a page.
 const PER_PAGE: usize = (PAGE / 4) as usize;
@@ -87,10 +88,10 @@ impl CodeCache {
     /// # Safety
     /// `page` came from [`page`](CodeCache::page) and has not been buried, no reference into it is
     /// live, and its host memory is still mapped.
-    pub(crate) unsafe fn decode(&mut self, page: *mut CodePage, regions: &Regions, pc: u64) {
+    pub(crate) unsafe fn decode(&mut self, page: *mut CodePage, marks: &CodeMarks, pc: u64) {
         // SAFETY: valid and unaliased by the caller's contract.
         let page = unsafe { &mut *page };
-        regions.mark_code(page.ipa);
+        marks.set(page.ipa);
         let first = (pc / 4) as usize % PER_PAGE;
         let mut steps = Vec::new();
         let mut uses_fp = false;

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::cpu::code_marks::CodeMarks;
 use crate::cpu::lines::{Lines, Maintenance};
 use crate::mem::{MapError, Perms, Regions};
 
@@ -10,6 +11,7 @@ use crate::mem::{MapError, Perms, Regions};
 pub struct Domain {
     regions: RwLock<Arc<Regions>>,
     lines: RwLock<Vec<Arc<Lines>>>,
+    pub(crate) code_marks: CodeMarks,
 }
 
 impl Domain {

@@ -1,6 +1,7 @@
 //! One processing element: its architectural state and how it runs.
 
 pub mod block;
+mod code_marks;
 pub mod debug;
 pub mod domain;
 pub mod exception;

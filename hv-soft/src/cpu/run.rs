@@ -229,7 +229,7 @@ impl Cpu {
         }
         if let Some(page) = self.cached_page() {
             // SAFETY: the page is in the cache, and no block is running.
-            unsafe { self.code.decode(page.cast_mut(), &self.regions, self.pc) };
+            unsafe { self.code.decode(page.cast_mut(), &self.domain.code_marks, self.pc) };
         }
     }
 

@@ -318,8 +318,18 @@ impl Cpu {
             }
             id::ACTLR_EL1 => {}
             id::CPACR_EL1 => s.cpacr = value & (3 << 20),
-            id::TTBR0_EL1 => s.ttbr0 = value & !1,
-            id::TTBR1_EL1 => s.ttbr1 = value & !1,
+            id::TTBR0_EL1 | id::TTBR1_EL1 => {
+                let old = s.asid();
+                match reg {
+                    id::TTBR0_EL1 => s.ttbr0 = value & !1,
+                    _ => s.ttbr1 = value & !1,
+                }
+                // The upper half is cached as if it were global.
+                if s.asid() != old && self.upper_nonglobal {
+                    self.upper_nonglobal = false;
+                    self.tlb.drop_all();
+                }
+            }
             id::TCR_EL1 => {
                 let new = value & TCR_MASK;
                 if new != s.tcr {

@@ -54,9 +54,8 @@ impl Cpu {
     /// IC IVAU for the page of a physical address.
     pub(crate) fn invalidate_code(&mut self, pa: u64) {
         let ipa = pa & !(PAGE - 1);
-        if self.regions.take_code_mark(ipa) {
-            self.maintain_all(Maintenance::CodePage(ipa));
-        }
+        let domain = self.domain.clone();
+        domain.code_marks.take(ipa, || self.maintain_all(Maintenance::CodePage(ipa)));
     }
 
     /// Does what other PEs asked for.
@@ -70,15 +69,18 @@ impl Cpu {
     }
 
     /// Waits until maintenance asked of other PEs is complete there (DSB). Serves their requests
-    /// meanwhile, so that two PEs may wait for each other.
-    pub(crate) fn await_maintenance(&mut self) {
+    /// meanwhile, so that two PEs may wait for each other; returns whether there were any.
+    pub(crate) fn await_maintenance(&mut self) -> bool {
+        let mut served = false;
         while let Some((lines, ticket)) = self.awaited.pop() {
             while !lines.acknowledged(ticket) {
                 if self.lines.attention() & crate::cpu::lines::MAINTENANCE != 0 {
                     self.serve_maintenance();
+                    served = true;
                 }
                 std::thread::yield_now();
             }
         }
+        served
     }
 }

@@ -105,13 +105,14 @@ impl Cpu {
     #[inline(never)]
     fn load_slow<T: GuestInt>(&mut self, va: u64, access: Access) -> Result<T, Flow> {
         self.check_alignment(va, T::SIZE, Want::Read, access)?;
-        let Some((second, first_len)) = straddle(va, T::SIZE) else {
-            let host = self.resolve(va, T::SIZE, Want::Read, access)?;
+        let Some((first, second)) = straddle(va, T::SIZE) else {
+            let host = self.resolve(Piece::whole(va, T::SIZE), Want::Read, access)?;
             // SAFETY: `resolve` returned memory of a live mapping that allows reads of `SIZE` bytes.
             return Ok(unsafe { T::read(host) });
         };
-        let low = self.resolve(va, T::SIZE, Want::Read, access)?;
-        let high = self.resolve(second, T::SIZE, Want::Read, access)?;
+        let low = self.resolve(first, Want::Read, access)?;
+        let high = self.resolve(second, Want::Read, access)?;
+        let first_len = first.len as usize;
         let mut bytes = [0; 16];
         for (i, byte) in bytes.iter_mut().enumerate().take(T::SIZE as usize) {
             let host =
@@ -127,14 +128,15 @@ impl Cpu {
     #[inline(never)]
     fn store_slow<T: GuestInt>(&mut self, va: u64, value: T, access: Access) -> Result<(), Flow> {
         self.check_alignment(va, T::SIZE, Want::Write, access)?;
-        let Some((second, first_len)) = straddle(va, T::SIZE) else {
-            let host = self.resolve(va, T::SIZE, Want::Write, access)?;
+        let Some((first, second)) = straddle(va, T::SIZE) else {
+            let host = self.resolve(Piece::whole(va, T::SIZE), Want::Write, access)?;
             // SAFETY: `resolve` returned memory of a live mapping that allows writes of `SIZE` bytes.
             unsafe { T::write(host, value) };
             return Ok(());
         };
-        let low = self.resolve(va, T::SIZE, Want::Write, access)?;
-        let high = self.resolve(second, T::SIZE, Want::Write, access)?;
+        let low = self.resolve(first, Want::Write, access)?;
+        let high = self.resolve(second, Want::Write, access)?;
+        let first_len = first.len as usize;
         let bytes = value.to_bytes();
         for (i, &byte) in bytes.iter().enumerate().take(T::SIZE as usize) {
             let host =
@@ -167,8 +169,9 @@ impl Cpu {
     #[inline(never)]
     fn atomic_ptr_slow(&mut self, va: u64, size: u64) -> Result<*mut u8, Flow> {
         self.check_alignment(va, size, Want::Read, Access::Aligned)?;
-        self.resolve(va, size, Want::Read, Access::Aligned)?;
-        self.resolve(va, size, Want::Write, Access::Aligned)
+        let piece = Piece::whole(va, size);
+        self.resolve(piece, Want::Read, Access::Aligned)?;
+        self.resolve(piece, Want::Write, Access::Aligned)
     }
 
     /// Host memory for an atomic load.
@@ -195,7 +198,7 @@ impl Cpu {
             return Ok(host);
         }
         self.check_alignment(va, size, want, Access::Aligned)?;
-        self.resolve(va, size, want, Access::Aligned)
+        self.resolve(Piece::whole(va, size), want, Access::Aligned)
     }
 
     /// Host memory for DC ZVA: the line that holds the address.
@@ -211,7 +214,7 @@ impl Cpu {
         if mapping.is_device() {
             return Err(self.data_abort(va, ALIGNMENT, Want::Write));
         }
-        self.resolve(start, line, Want::Write, Access::Normal)
+        self.resolve(Piece::whole(start, line), Want::Write, Access::Normal)
     }
 
     /// Translates the address of a cache maintenance instruction. Faults say so (`CM`), and are
@@ -252,8 +255,9 @@ impl Cpu {
         Ok(())
     }
 
-    /// Translates one page of a data access and enters it in the TLB.
-    fn resolve(&mut self, va: u64, size: u64, want: Want, access: Access) -> Result<*mut u8, Flow> {
+    /// Translates the piece of a data access and enters its page in the TLB.
+    fn resolve(&mut self, piece: Piece, want: Want, access: Access) -> Result<*mut u8, Flow> {
+        let Piece { va, len, aligned } = piece;
         let regime = match access {
             Access::Unprivileged => Regime::User,
             _ => self.regime,
@@ -262,17 +266,17 @@ impl Cpu {
             Want::Write => &self.tlb.write,
             _ => &self.tlb.read,
         };
-        let context = self.context(va, access) | ALIGNED_ONLY;
-        if va.is_multiple_of(size)
-            && let Some(host) = tlb.lookup(va, size, context)
-        {
+        // The entries that the first, quick look passes over: of Device memory, for an aligned access;
+        // of the page that it did not look at, for one that straddles.
+        let context = self.context(va, access) | if aligned { ALIGNED_ONLY } else { 0 };
+        if let Some(host) = tlb.lookup(va, len, context) {
             return Ok(host);
         }
         let mapping = self.translate(va, want, regime)?;
-        if mapping.is_device() && !va.is_multiple_of(size) {
+        if mapping.is_device() && !aligned {
             return Err(self.data_abort(va, ALIGNMENT, want));
         }
-        if self.debug.watches() && self.watchpoint_hit(va, size, want, regime) {
+        if self.debug.watches() && self.watchpoint_hit(va, len, want, regime) {
             return Err(self.watchpoint(va, want));
         }
         let Some(page) = self.regions.page(mapping.pa).filter(|page| allowed(page, want)) else {
@@ -365,9 +369,28 @@ fn allowed(page: &Page, want: Want) -> bool {
     }
 }
 
-/// Start of the second page of an access that straddles two, and the bytes in the first.
-fn straddle(va: u64, size: u64) -> Option<(u64, usize)> {
+/// The part of a data access that lies within one page.
+#[derive(Clone, Copy)]
+struct Piece {
+    va: u64,
+    len: u64,
+    /// The access that it is a part of is naturally aligned.
+    aligned: bool,
+}
+
+impl Piece {
+    /// An access that lies within one page as a whole.
+    fn whole(va: u64, size: u64) -> Piece {
+        Piece { va, len: size, aligned: va.is_multiple_of(size) }
+    }
+}
+
+/// The two pieces of an access that straddles pages.
+fn straddle(va: u64, size: u64) -> Option<(Piece, Piece)> {
     let second = (va | (PAGE - 1)).wrapping_add(1);
-    let first_len = second.wrapping_sub(va);
-    (first_len < size).then_some((second, first_len as usize))
+    let len = second.wrapping_sub(va);
+    (len < size).then_some((
+        Piece { va, len, aligned: false },
+        Piece { va: second, len: size - len, aligned: false },
+    ))
 }

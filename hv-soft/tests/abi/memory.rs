@@ -87,6 +87,32 @@ cases! {
         map(read_only, RAM, GRANULE, READ);
         let nothing = anonymous(GRANULE, libc::PROT_NONE);
         assert_eq!(try_map(nothing, HOLE, GRANULE, READ), DENIED);
+        // SAFETY: refused.
+        assert_eq!(unsafe { hv_vm_protect(RAM, GRANULE, READ | WRITE) }, DENIED);
+        // SAFETY: the whole of an allocation of this process.
+        let changed = unsafe {
+            libc::mprotect(read_only.cast(), GRANULE, libc::PROT_READ | libc::PROT_WRITE)
+        };
+        assert_eq!(changed, 0);
+        // SAFETY: the memory allows it.
+        assert_eq!(unsafe { hv_vm_protect(RAM, GRANULE, READ | WRITE) }, SUCCESS);
+    }
+
+    /// A file's name is bytes, also where the process's address space is listed.
+    fn a_mapped_file_with_an_odd_name_is_nobodys_business() {
+        use std::os::unix::ffi::OsStrExt;
+        create_vm();
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join(std::ffi::OsStr::from_bytes(b"not \xff\xfe UTF-8"));
+        std::fs::write(&path, vec![0; GRANULE]).expect("room");
+        let file = std::fs::File::open(&path).expect("it was just made");
+        let file = std::os::fd::AsRawFd::as_raw_fd(&file);
+        let null = std::ptr::null_mut();
+        // SAFETY: a new mapping at an address of the kernel's choice.
+        let mapped =
+            unsafe { libc::mmap(null, GRANULE, libc::PROT_READ, libc::MAP_PRIVATE, file, 0) };
+        assert_ne!(mapped, libc::MAP_FAILED);
+        map(memory(GRANULE), RAM, GRANULE, READ);
     }
 
     fn a_store_without_the_right_is_a_data_abort() {

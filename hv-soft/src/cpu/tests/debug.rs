@@ -119,3 +119,32 @@ fn watchpoints() {
     m.vector_from(CODE, EL0);
     assert_eq!(m.get(id::ESR_EL1) >> 26, 0x15);
 }
+
+#[test]
+fn watchpoints_of_an_access_across_pages() {
+    let mut m = debugger();
+    m.mmu_on();
+    for page in [DATA, DATA + 0x1000] {
+        m.map(page, page, 3, AF | AP_USER | UXN);
+    }
+    m.set(id::MDSCR_EL1, MDE);
+    // Bytes 4 to 7 of the second page's first doubleword, loads and stores from EL0.
+    m.set(id::DBGWVR0_EL1, DATA + 0x1000);
+    m.set(id::DBGWCR0_EL1, 1 | 2 << 1 | 3 << 3 | 0xf0 << 5);
+    for word in [ldr(0, 1), str(0, 1)] {
+        // Four bytes in each page; then five in the second.
+        for (va, class) in [(DATA + 0xffc, 0x15), (DATA + 0xffd, 0x34)] {
+            m.cpu.set_x(1, va);
+            m.vector(&[word, svc(0)], EL0);
+            assert_eq!(m.get(id::ESR_EL1) >> 26, class, "{word:#x} {va:#x}");
+        }
+        // FAR is within what was accessed and what is watched (D2.10.6).
+        assert_eq!(m.get(id::FAR_EL1), DATA + 0x1000);
+    }
+    // The first page's last doubleword does not reach into the second.
+    m.set(id::DBGWVR0_EL1, DATA + 0xff8);
+    m.set(id::DBGWCR0_EL1, 1 | 2 << 1 | 3 << 3 | 0x80 << 5);
+    m.cpu.set_x(1, DATA + 0xffc);
+    m.vector(&[ldr(0, 1), svc(0)], EL0);
+    assert_eq!(m.get(id::ESR_EL1) >> 26, 0x34);
+}

@@ -2,6 +2,7 @@
 
 mod debug;
 mod exceptions;
+mod maintenance;
 mod translation;
 mod vectors;
 

@@ -173,6 +173,11 @@ fn alignment() {
     assert_eq!(access(&mut m, WRITE, VA + 0x1004, EL1), abort(EL1, true, 0b100001));
     assert_eq!(access(&mut m, READ, VA + 0x1008, EL1), SUCCESS);
     assert_eq!(access(&mut m, READ, VA + 0x1008, EL1), SUCCESS);
+    // From normal into Device memory: the fault is the second page's.
+    m.cpu.set_x(1, odd);
+    m.vector(&[READ], EL1);
+    assert_eq!(m.get(id::ESR_EL1), abort(EL1, false, 0b100001));
+    assert_eq!(m.get(id::FAR_EL1), VA + 0x1000);
     for (word, write) in
         [(0xc85f_7c20, false), (0xf820_0020, false), (0xc8df_fc20, false), (0xc89f_fc20, true)]
     {
@@ -295,6 +300,32 @@ fn address_spaces() {
         assert_eq!(access(&mut m, READ, VA, EL1), SUCCESS);
         assert_eq!(m.cpu.x(0), value);
     }
+}
+
+/// Another ASID alone, without TLBI, hides the non-global pages of the upper half too.
+#[test]
+fn upper_address_spaces() {
+    let mut m = Machine::new();
+    m.mmu_on();
+    let upper = VA | 0xffff_ff80 << 32;
+    m.map(upper, DATA, 3, AF | NON_GLOBAL);
+    let slot = {
+        let root = m.get(id::TTBR1_EL1) & 0xffff_ffff_f000;
+        let second = m.read(Machine::slot(root, upper, 1)) & 0xffff_ffff_f000;
+        let third = m.read(Machine::slot(second, upper, 2)) & 0xffff_ffff_f000;
+        Machine::slot(third, upper, 3)
+    };
+    m.write(DATA, 0xa);
+    m.write(DATA + 0x1000, 0xb);
+    assert_eq!(access(&mut m, READ, upper, EL1), SUCCESS);
+    assert_eq!(m.cpu.x(0), 0xa);
+    let descriptor = m.read(slot);
+    m.write(slot, descriptor + 0x1000);
+    // TCR_EL1.A1 is 0: the ASID is TTBR0_EL1's.
+    let ttbr = m.get(id::TTBR0_EL1);
+    m.set(id::TTBR0_EL1, ttbr | 7 << 48);
+    assert_eq!(access(&mut m, READ, upper, EL1), SUCCESS);
+    assert_eq!(m.cpu.x(0), 0xb);
 }
 
 #[test]

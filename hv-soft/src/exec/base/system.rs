@@ -135,8 +135,8 @@ fn clrex(cpu: &mut Cpu, _: &Insn) -> Flow {
 
 fn dsb(cpu: &mut Cpu, _: &Insn) -> Flow {
     fence(Ordering::SeqCst);
-    cpu.await_maintenance();
-    Flow::Next
+    // What was served may have dropped the rest of this block.
+    if cpu.await_maintenance() { Flow::Sync } else { Flow::Next }
 }
 
 fn dmb(_: &mut Cpu, _: &Insn) -> Flow {
