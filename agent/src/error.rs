@@ -11,6 +11,14 @@ pub enum ProtocolError {
     /// The peer closed the stream between two frames.
     #[error("the peer closed the connection; attach again if the machine still runs")]
     Closed,
+    /// The time for an answer is over.
+    #[error(
+        "the guest agent did not answer within {seconds} s; look at the machine's console.log, or stop the machine"
+    )]
+    NoAnswer {
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// A frame longer than the protocol allows.
     #[error(
         "the peer sent a frame of {length} bytes where at most {limit} are allowed; it does not speak this protocol"

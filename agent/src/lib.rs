@@ -31,7 +31,7 @@
 //! # Output is owned by the guest
 //! The agent keeps each stream's bytes until the host acknowledges their offset
 //! ([`Input::Ack`]), at most [`OUTPUT_WINDOW`] of them; beyond that the process blocks in `write`,
-//! as on a full pipe. So a host that loses its connection attaches again and misses nothing.
+//! as on a full pipe; when the process has ended, what its pipe still holds ([`OUTPUT_REST`]) comes on top. So a host that loses its connection attaches again and misses nothing.
 //!
 //! # Example
 //! ```
@@ -83,6 +83,10 @@ pub const DEFAULT_PORT: u32 = 1024;
 
 /// Unacknowledged bytes the agent holds for each output stream of a process.
 pub const OUTPUT_WINDOW: usize = 256 * 1024;
+
+/// Bytes that it holds beyond that once the process has ended: what was left in its pipe, whose capacity the kernel bounds
+/// so (pipe(7), `pipe-max-size`). An end is told although nobody has read the output before it.
+pub const OUTPUT_REST: usize = 1024 * 1024;
 
 /// Bytes of stdin the host may have sent beyond the last [`Output::StdinTaken`].
 pub const STDIN_WINDOW: usize = 256 * 1024;

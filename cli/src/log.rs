@@ -47,6 +47,10 @@ pub struct LogWriter {
     directory: PathBuf,
     file: File,
     len: u64,
+    /// Bytes that could not be written.
+    lost: u64,
+    /// The end of a record whose beginning was written.
+    unfinished: Vec<u8>,
 }
 
 impl LogWriter {
@@ -57,26 +61,68 @@ impl LogWriter {
     pub fn open(directory: &Path) -> io::Result<Self> {
         let file = File::options().create(true).append(true).open(path(directory, 0))?;
         let len = file.metadata()?.len();
-        Ok(Self { directory: directory.into(), file, len })
+        Ok(Self { directory: directory.into(), file, len, lost: 0, unfinished: Vec::new() })
     }
 
     /// Appends what the process wrote now.
     ///
-    /// # Errors
-    /// The file system's, a full disk above all.
-    pub fn append(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
+    /// A full disk does not stop the process: what cannot be written is left out, and once there is room again, a line
+    /// of standard error says how much that was.
+    pub fn append(&mut self, stream: Stream, bytes: &[u8]) {
+        for bytes in bytes.chunks(RECORD_LIMIT) {
+            if let Err(error) = self.make_up().and_then(|()| self.write(stream, bytes)) {
+                if self.lost == 0 {
+                    tracing::error!("the log cannot be written, and output is left out: {error}");
+                }
+                self.lost += bytes.len() as u64;
+            }
+        }
+    }
+
+    /// Ends the record that was cut short, and says what was left out after it.
+    fn make_up(&mut self) -> io::Result<()> {
+        let rest = std::mem::take(&mut self.unfinished);
+        if let Err(error) = self.put(&rest) {
+            self.unfinished = rest;
+            return Err(error);
+        }
+        if self.lost > 0 && self.unfinished.is_empty() {
+            let note = format!("kiln: {} bytes were not logged: the disk was full\n", self.lost);
+            self.write(Stream::Stderr, note.as_bytes())?;
+            self.lost = 0;
+        }
+        if self.unfinished.is_empty() { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+    }
+
+    fn write(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
         if self.len >= FILE_LIMIT {
             self.rotate()?;
         }
-        for bytes in bytes.chunks(RECORD_LIMIT) {
-            let nanos = Timestamp::now().as_nanosecond() as u64;
-            let mut record = Vec::with_capacity(HEADER + bytes.len());
-            record.push(stream as u8);
-            record.extend(nanos.to_le_bytes());
-            record.extend((bytes.len() as u32).to_le_bytes());
-            record.extend(bytes);
-            self.file.write_all(&record)?;
-            self.len += record.len() as u64;
+        let nanos = Timestamp::now().as_nanosecond() as u64;
+        let mut record = Vec::with_capacity(HEADER + bytes.len());
+        record.push(stream as u8);
+        record.extend(nanos.to_le_bytes());
+        record.extend((bytes.len() as u32).to_le_bytes());
+        record.extend(bytes);
+        self.put(&record)
+    }
+
+    /// Writes all of it, or nothing; of what was begun the rest is kept, because a reader may have seen the beginning.
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match self.file.write(rest) {
+                Ok(count) => {
+                    rest = &rest[count..];
+                    self.len += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if rest.len() == bytes.len() => return Err(error),
+                Err(_) => {
+                    self.unfinished = rest.to_vec();
+                    return Ok(());
+                }
+            }
         }
         Ok(())
     }
@@ -210,7 +256,7 @@ mod tests {
         let mut got = Vec::new();
         for round in 0..70u32 {
             let bytes = vec![round as u8; 1 << 20];
-            writer.append(Stream::Stdout, &bytes).unwrap();
+            writer.append(Stream::Stdout, &bytes);
             want.extend(bytes);
             got.extend(all(&mut reader));
         }
@@ -223,7 +269,7 @@ mod tests {
     #[test]
     fn a_record_cut_short_ends_the_log_until_it_is_whole() {
         let directory = tempfile::tempdir().unwrap();
-        LogWriter::open(directory.path()).unwrap().append(Stream::Stderr, b"\xff\0whole").unwrap();
+        LogWriter::open(directory.path()).unwrap().append(Stream::Stderr, b"\xff\0whole");
         let whole = fs::read(path(directory.path(), 0)).unwrap();
         for keep in 0..whole.len() {
             fs::write(path(directory.path(), 0), &whole[..keep]).unwrap();
@@ -234,5 +280,30 @@ mod tests {
             let record = reader.read().unwrap().unwrap();
             assert_eq!((record.stream, &record.bytes[..]), (Stream::Stderr, &b"\xff\0whole"[..]));
         }
+    }
+
+    #[test]
+    fn what_a_full_disk_swallowed_is_told_once_there_is_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = LogWriter::open(directory.path()).unwrap();
+        writer.append(Stream::Stdout, b"before\n");
+        let good = writer.file.try_clone().unwrap();
+        let mut reader = LogReader::open(directory.path());
+        assert_eq!(all(&mut reader), b"before\n");
+        // A record is cut short, and a reader sees its beginning.
+        let mut record = vec![1];
+        record.extend(0_u64.to_le_bytes());
+        record.extend(4_u32.to_le_bytes());
+        (&good).write_all(&record).unwrap();
+        writer.unfinished = b"cut\n".to_vec();
+        assert_eq!(all(&mut reader), b"");
+        // Then the disk takes nothing, as a file does that is open for reading only.
+        writer.file = File::open(path(directory.path(), 0)).unwrap();
+        writer.append(Stream::Stdout, b"lost\n");
+        writer.append(Stream::Stdout, b"lost\n");
+        writer.file = good;
+        writer.append(Stream::Stdout, b"after\n");
+        let text = String::from_utf8(all(&mut reader)).unwrap();
+        assert_eq!(text, "cut\nkiln: 10 bytes were not logged: the disk was full\nafter\n");
     }
 }

@@ -1,15 +1,18 @@
 //! The user's side of one process's stdio: frames on a stream, bytes on the terminal.
+//!
+//! What arrives is taken off the stream at once, whatever holds up this process's own output: the other end sends no more
+//! than its window beyond what was acknowledged, and that is acknowledged once it has been written.
 
 use std::{
     io::{self, Write},
     os::{fd::AsFd, unix::net::UnixStream},
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, PoisonError, mpsc},
     thread,
 };
 
 use agent::{
-    Channel, Exit, Frame, Input, Output, ProtocolError, STDIN_WINDOW, decode_message, read_frame,
-    write_data, write_message,
+    Channel, Exit, Frame, Input, OUTPUT_REST, OUTPUT_WINDOW, Output, ProtocolError, STDIN_WINDOW,
+    decode_message, read_frame, write_data, write_message,
 };
 use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::{
@@ -52,7 +55,7 @@ pub fn run(
     let raw = if stdio.tty { RawMode::enter()? } else { None };
     let link = Arc::new(Link {
         stream: Mutex::new(stream.try_clone()?),
-        window: Mutex::new(Window { taken: 0, closed: false }),
+        window: Mutex::new(Window::default()),
         moved: Condvar::new(),
     });
     if stdio.tty
@@ -75,9 +78,18 @@ pub fn run(
             false
         })
     });
-    let result = receive(stream, &link, out, err);
+    let (arrived, arrivals) = mpsc::channel();
+    let receiver = {
+        let (link, stream) = (link.clone(), stream.try_clone()?);
+        let receive = move || receive(stream, &link, &arrived);
+        thread::Builder::new().name("output".into()).spawn(receive)?
+    };
+    let result = write_out(&arrivals, &link, out, err);
     drop(stop_stdin);
     link.close();
+    // Nothing more is wanted, so the receiver ends. It cannot panic: nothing in it does.
+    let _ = stream.shutdown(std::net::Shutdown::Both);
+    let _ = receiver.join();
     if let Some(signals) = signals {
         signals.close();
     }
@@ -98,9 +110,15 @@ struct Link {
     moved: Condvar,
 }
 
+/// How far each direction may go.
+#[derive(Default)]
 struct Window {
     taken: u64,
     closed: bool,
+    /// Output that arrived and was not written yet, of both streams.
+    unwritten: [usize; 2],
+    /// Offset of the next byte of output of both streams, once one has come.
+    next: [Option<u64>; 2],
 }
 
 impl Link {
@@ -118,6 +136,36 @@ impl Link {
         self.moved.notify_all();
     }
 
+    /// Notes output that arrived; it must follow what came before, within the window. The offset of its end.
+    fn arrived(&self, channel: Channel, offset: u64, len: usize) -> Result<u64, ProtocolError> {
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let stream = usize::from(channel == Channel::Stderr);
+        let next = window.next[stream].unwrap_or(offset);
+        let unwritten = window.unwritten[stream] + len;
+        let output = matches!(channel, Channel::Stdout | Channel::Stderr);
+        match offset.checked_add(len as u64) {
+            Some(end)
+                if output
+                    && offset == next
+                    && len > 0
+                    && unwritten <= OUTPUT_WINDOW + OUTPUT_REST =>
+            {
+                (window.next[stream], window.unwritten[stream]) = (Some(end), unwritten);
+                Ok(end)
+            }
+            _ => Err(ProtocolError::Unexpected {
+                expected: "output from where it ended, within the window",
+                got: format!("{len} bytes of {channel:?} at {offset}"),
+            }),
+        }
+    }
+
+    /// Notes output that was written.
+    fn written(&self, channel: Channel, len: usize) {
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        window.unwritten[usize::from(channel == Channel::Stderr)] -= len;
+    }
+
     fn close(&self) {
         self.window.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         self.moved.notify_all();
@@ -132,38 +180,72 @@ impl Link {
     }
 }
 
-fn receive(
-    mut stream: UnixStream,
+/// What arrived.
+enum Arrival {
+    Output { channel: Channel, end: u64, bytes: Vec<u8> },
+    End(Result<Exit, ProtocolError>),
+}
+
+/// Takes everything off the stream until the process has ended.
+fn receive(mut stream: UnixStream, link: &Link, arrived: &mpsc::Sender<Arrival>) {
+    let end = loop {
+        match next_arrival(&mut stream, link) {
+            Ok(None) => {}
+            Ok(Some(Arrival::End(end))) => break end,
+            Ok(Some(output)) => {
+                if arrived.send(output).is_err() {
+                    return;
+                }
+            }
+            Err(error) => break Err(error),
+        }
+    };
+    // Nobody is left to tell if this fails.
+    let _ = arrived.send(Arrival::End(end));
+}
+
+fn next_arrival(stream: &mut UnixStream, link: &Link) -> Result<Option<Arrival>, ProtocolError> {
+    match read_frame(stream)? {
+        Frame::Data { channel, offset, bytes } => {
+            let end = link.arrived(channel, offset, bytes.len())?;
+            Ok(Some(Arrival::Output { channel, end, bytes }))
+        }
+        Frame::Message(body) => Ok(match decode_message(&body)? {
+            Output::StdinTaken(upto) => {
+                link.taken(upto);
+                None
+            }
+            Output::Exited(exit) => Some(Arrival::End(Ok(exit))),
+            Output::Finished(_) => None,
+        }),
+    }
+}
+
+fn write_out(
+    arrivals: &mpsc::Receiver<Arrival>,
     link: &Link,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<Exit, ProtocolError> {
     let (mut stdout, mut stderr) = (0, 0);
-    loop {
-        match read_frame(&mut stream)? {
-            Frame::Data { channel, offset, bytes } => {
-                let end = offset.saturating_add(bytes.len() as u64);
-                match channel {
-                    Channel::Stdout => {
-                        out.write_all(&bytes)?;
-                        out.flush()?;
-                        stdout = end;
-                    }
-                    Channel::Stderr => {
-                        err.write_all(&bytes)?;
-                        stderr = end;
-                    }
-                    Channel::Stdin | Channel::Archive => continue,
-                }
-                link.send(&Input::Ack { stdout, stderr })?;
-            }
-            Frame::Message(body) => match decode_message(&body)? {
-                Output::StdinTaken(upto) => link.taken(upto),
-                Output::Exited(exit) => return Ok(exit),
-                Output::Finished(_) => {}
-            },
+    for arrival in arrivals {
+        let (channel, end, bytes) = match arrival {
+            Arrival::Output { channel, end, bytes } => (channel, end, bytes),
+            Arrival::End(end) => return end,
+        };
+        if channel == Channel::Stderr {
+            err.write_all(&bytes)?;
+            stderr = end;
+        } else {
+            out.write_all(&bytes)?;
+            out.flush()?;
+            stdout = end;
         }
+        link.written(channel, bytes.len());
+        // It fails once the process has ended, and what arrived before that is still to be written.
+        let _ = link.send(&Input::Ack { stdout, stderr });
     }
+    Err(ProtocolError::Closed)
 }
 
 enum StdinEnd {

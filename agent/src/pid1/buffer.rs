@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use agent::{OUTPUT_WINDOW, STDIN_WINDOW};
+use agent::{OUTPUT_REST, OUTPUT_WINDOW, STDIN_WINDOW};
 
 /// Output that the host has not acknowledged yet.
 #[derive(Debug, Default)]
@@ -31,9 +31,10 @@ impl OutputBuffer {
         self.start + self.bytes.len() as u64
     }
 
-    /// Bytes that may be added now.
-    pub(crate) fn room(&self) -> usize {
-        OUTPUT_WINDOW.saturating_sub(self.bytes.len())
+    /// Bytes that may be added now: more once the process has ended, so that its last words hold up nothing.
+    pub(crate) fn room(&self, process_ended: bool) -> usize {
+        let limit = if process_ended { OUTPUT_WINDOW + OUTPUT_REST } else { OUTPUT_WINDOW };
+        limit.saturating_sub(self.bytes.len())
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8]) {
@@ -165,9 +166,10 @@ mod tests {
     fn room_is_what_the_window_leaves() {
         let mut buffer = OutputBuffer::default();
         buffer.push(&vec![0; OUTPUT_WINDOW]);
-        assert_eq!(buffer.room(), 0);
+        assert_eq!(buffer.room(false), 0);
         buffer.acknowledge(10).unwrap();
-        assert_eq!(buffer.room(), 10);
+        assert_eq!(buffer.room(false), 10);
+        assert_eq!(buffer.room(true), 10 + OUTPUT_REST);
     }
 
     #[test]

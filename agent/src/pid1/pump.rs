@@ -75,8 +75,8 @@ impl Pump {
         let close_stdin = state.stdin.closed && state.stdin.is_empty() || ended;
         let wishes = Wishes {
             stdin: self.stdio.stdin.is_some() && !state.stdin.is_empty(),
-            stdout: self.stdio.stdout.is_some() && (state.stdout.room() > 0 || published),
-            stderr: self.stdio.stderr.is_some() && (state.stderr.room() > 0 || published),
+            stdout: self.stdio.stdout.is_some() && (state.stdout.room(ended) > 0 || published),
+            stderr: self.stdio.stderr.is_some() && (state.stderr.room(ended) > 0 || published),
             ended: ended && !published,
             published,
         };
@@ -152,7 +152,8 @@ impl Pump {
         let (room, discard) = {
             let mut state = self.process.state();
             let discard = buffer(&mut state).ended;
-            (if discard { CHUNK } else { buffer(&mut state).room() }, discard)
+            let ended = state.status.is_some();
+            (if discard { CHUNK } else { buffer(&mut state).room(ended) }, discard)
         };
         let result = match stream(&mut self.stdio) {
             Some(_) if room == 0 => return,

@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::{self, Read, Write},
-    os::unix::net::UnixStream,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +13,13 @@ use agent::{
 use anyhow::{Context, bail};
 use clap::Parser;
 
-use crate::{Home, agent_link, control::Client, launch, record::Machines};
+use crate::{
+    Home,
+    agent_link::{self, Agent},
+    control::Client,
+    launch,
+    record::Machines,
+};
 
 /// Copy files between a machine that runs and the host
 ///
@@ -63,7 +68,7 @@ fn absolute(path: &str) -> String {
 }
 
 fn copy_out(args: &Args, client: &Client, path: &str) -> anyhow::Result<()> {
-    let mut agent = agent_link::connect(client)?;
+    let mut agent = Agent::connect(client)?;
     let request = Request::CopyOut { path: absolute(path), follow: args.follow_link };
     let Reply::File(info) = agent.call(&request).map_err(agent_link::explain)? else {
         bail!("the guest's agent did not send {path}");
@@ -165,7 +170,7 @@ fn unpack<R: Read>(
 
 fn copy_in(args: &Args, client: &Client, path: &str) -> anyhow::Result<()> {
     let path = absolute(path);
-    let there = match agent_link::connect(client)?.call(&Request::Stat { path: path.clone() }) {
+    let there = match Agent::connect(client)?.call(&Request::Stat { path: path.clone() }) {
         Ok(Reply::File(info)) => Some(info),
         Err(ProtocolError::Failed(failure)) if failure.kind == FailureKind::NoSuchFile => None,
         Ok(other) => bail!("the guest's agent answered {other:?}"),
@@ -182,7 +187,7 @@ fn copy_in(args: &Args, client: &Client, path: &str) -> anyhow::Result<()> {
         let (parent, name) = path.trim_end_matches('/').rsplit_once('/').unwrap_or(("", "/"));
         (if parent.is_empty() { "/".into() } else { parent.into() }, Some(name.into()))
     };
-    let mut agent = agent_link::connect(client)?;
+    let mut agent = Agent::connect(client)?;
     let request = Request::CopyIn { path: directory, owners: args.archive || args.source == "-" };
     agent.call(&request).and_then(Reply::done).map_err(agent_link::explain)?;
     let mut writer = ArchiveWriter { agent, offset: 0 };
@@ -193,11 +198,11 @@ fn copy_in(args: &Args, client: &Client, path: &str) -> anyhow::Result<()> {
         pack(&mut writer, source, &name, args.follow_link)?;
     }
     let mut agent = writer.agent;
-    agent.send_message(&Input::Finished)?;
-    match agent.receive_message::<Reply>()? {
-        Reply::Failed(failure) => bail!(failure.message),
-        reply => Ok(reply.done()?),
-    }
+    agent.send(|agent| agent.send_message(&Input::Finished))?;
+    let Frame::Message(body) = agent.receive()? else {
+        bail!("the guest's agent did not say how the copy went");
+    };
+    decode_message::<Reply>(&body)?.done().map_err(agent_link::explain)
 }
 
 fn pack(to: &mut ArchiveWriter, source: &Path, name: &Path, follow: bool) -> anyhow::Result<()> {
@@ -218,7 +223,7 @@ fn pack(to: &mut ArchiveWriter, source: &Path, name: &Path, follow: bool) -> any
 
 /// The archive that the agent sends.
 struct ArchiveReader {
-    agent: Connection<UnixStream>,
+    agent: Agent,
     bytes: io::Cursor<Vec<u8>>,
     over: bool,
 }
@@ -249,14 +254,16 @@ impl Read for ArchiveReader {
 
 /// The archive that the agent unpacks.
 struct ArchiveWriter {
-    agent: Connection<UnixStream>,
+    agent: Agent,
     offset: u64,
 }
 
 impl Write for ArchiveWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let bytes = &bytes[..bytes.len().min(MAX_DATA)];
-        self.agent.send_data(Channel::Archive, self.offset, bytes).map_err(io::Error::other)?;
+        let offset = self.offset;
+        let send = |agent: &mut Connection<_>| agent.send_data(Channel::Archive, offset, bytes);
+        self.agent.send(send).map_err(io::Error::other)?;
         self.offset += bytes.len() as u64;
         Ok(bytes.len())
     }

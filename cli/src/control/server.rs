@@ -118,7 +118,12 @@ async fn kill(Extract(supervisor): Shared, Json(request): Json<KillRequest>) -> 
 }
 
 async fn wait(Extract(supervisor): Shared) -> Response {
-    respond(supervisor, |supervisor| Ok(WaitReply { exit_code: supervisor.wait() })).await
+    // Not on a thread of its own: any number of clients may wait, as long as the machine lives.
+    let mut end = supervisor.end();
+    match end.wait_for(Option::is_some).await.map(|status| *status) {
+        Ok(Some(exit_code)) => Json(WaitReply { exit_code }).into_response(),
+        Ok(None) | Err(_) => failure(&anyhow::anyhow!("the machine ended without a status")),
+    }
 }
 
 async fn snapshot(Extract(supervisor): Shared, Json(request): Json<SnapshotRequest>) -> Response {

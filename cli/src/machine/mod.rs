@@ -75,12 +75,16 @@ fn live(machine: &Machine) -> anyhow::Result<()> {
     if supervisor.wait_started() {
         ports.serve(&supervisor)?;
         match stdio.pump(&supervisor, &mut log) {
-            Ok(exit) => supervisor.exited(exit),
+            Ok(exit) => {
+                supervisor.exited(exit);
+                stdio.close(Some(exit));
+            }
             Err(error) => supervisor.fail(&error),
         }
     }
-    stdio.close();
+    stdio.close(None);
     supervisor.power_off();
+    stdio.finish();
     server.finish();
     Ok(())
 }
@@ -103,12 +107,9 @@ fn configure(supervisor: &Supervisor) -> anyhow::Result<()> {
         return Ok(());
     }
     supervisor.guest().wait_agent(limit)?;
-    let mut connection = supervisor.greet_agent()?;
+    let mut agent = supervisor.greet_agent()?;
     let now = jiff::Timestamp::now().as_nanosecond() as u64;
     let config = agent::Config { clock: Some(now), ..supervisor.spec().guest.clone() };
-    connection
-        .call(&Request::Configure(config))
-        .context("the guest's root cannot be built")?
-        .done()?;
+    agent.call(&Request::Configure(config)).context("the guest's root cannot be built")?.done()?;
     Ok(())
 }

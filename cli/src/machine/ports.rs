@@ -89,9 +89,9 @@ fn accept(client: TcpStream, port: u16, supervisor: &Arc<Supervisor>, open: &Arc
 
 fn carry(client: TcpStream, port: u16, supervisor: &Supervisor) -> anyhow::Result<()> {
     client.set_nodelay(true)?;
-    let mut connection = supervisor.greet_agent()?;
-    connection.call(&Request::Connect { port })?.done()?;
-    let guest = connection.into_stream();
+    let mut agent = supervisor.greet_agent()?;
+    agent.call(&Request::Connect { port })?.done()?;
+    let guest = agent.into_stream();
     // A stream socket is a stream socket: only what both kinds do is asked of it.
     let client = UnixStream::from(OwnedFd::from(client));
     super::supervisor::splice_and_wait(client, guest)

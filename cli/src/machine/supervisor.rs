@@ -8,14 +8,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use agent::{Connection, Exit as GuestExit, FailureKind, Hello, ProcessId, Reply, Request};
+use agent::{Exit as GuestExit, FailureKind, ProcessId, Reply, Request};
 use anyhow::{Context, bail};
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use super::{guest::Guest, snapshot, stdio::Stdio, stopwatch::Stopwatch};
 use crate::{
+    agent_link::{self, Agent},
     control::{SnapshotReply, SnapshotRequest, StopRequest},
-    exit::{Exit, KILN_FAILED, NOT_EXECUTABLE, NOT_FOUND},
+    exit::{Exit, KILN_FAILED},
     record::{Machine, Origin, PortMapping, Spec, State, Status},
     signal,
 };
@@ -23,8 +25,8 @@ use crate::{
 /// The agent's name for the process that is the machine's purpose.
 pub(crate) const MAIN: ProcessId = 1;
 
-/// How long the agent may take to answer on a new connection.
-const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// How long the guest may take to end once its process was killed.
+const END_LIMIT: Duration = Duration::from_secs(10);
 
 /// One machine, shared by all threads of its process.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub(crate) struct Supervisor {
     guest: Guest,
     progress: Mutex<Progress>,
     changed: Condvar,
+    /// The exit status, once there is one.
+    end: watch::Sender<Option<i32>>,
     capturing: Mutex<()>,
     pub(super) stdio: Stdio,
 }
@@ -80,6 +84,7 @@ impl Supervisor {
             guest,
             progress: Mutex::new(progress),
             changed: Condvar::new(),
+            end: watch::Sender::new(None),
             capturing: Mutex::new(()),
             stdio,
         }
@@ -97,13 +102,9 @@ impl Supervisor {
         &self.guest
     }
 
-    /// A new, greeted connection to the agent, whose raw bytes are the caller's from here on.
-    pub(super) fn greet_agent(&self) -> anyhow::Result<Connection<UnixStream>> {
-        let stream = self.connect_agent()?;
-        stream.set_read_timeout(Some(ANSWER_LIMIT))?;
-        let (connection, _) = Connection::open(stream, &Hello::new("kiln"))?;
-        connection.stream().set_read_timeout(None)?;
-        Ok(connection)
+    /// A new, greeted connection to the agent.
+    pub(super) fn greet_agent(&self) -> anyhow::Result<Agent> {
+        Ok(Agent::greet(self.connect_agent()?)?)
     }
 
     /// A new connection to the agent, not greeted yet.
@@ -160,18 +161,9 @@ impl Supervisor {
 
     fn run_process(&self) -> anyhow::Result<()> {
         let request = Request::Run { id: MAIN, spec: self.spec.process.clone() };
-        match self.greet_agent()?.call(&request) {
-            Ok(Reply::Started { .. }) => Ok(()),
-            Ok(other) => bail!("the guest's agent answered {other:?} to the start of the process"),
-            Err(agent::ProtocolError::Failed(failure)) => {
-                let status = match failure.kind {
-                    FailureKind::CommandNotFound => NOT_FOUND,
-                    FailureKind::CommandNotExecutable => NOT_EXECUTABLE,
-                    _ => KILN_FAILED,
-                };
-                Err(Exit::new(status, failure.message).into())
-            }
-            Err(error) => Err(error.into()),
+        match self.greet_agent()?.call(&request).map_err(agent_link::explain)? {
+            Reply::Started { .. } => Ok(()),
+            other => bail!("the guest's agent answered {other:?} to the start of the process"),
         }
     }
 
@@ -257,16 +249,15 @@ impl Supervisor {
         });
     }
 
-    /// Waits for the end; the exit status.
-    pub(crate) fn wait(&self) -> i32 {
-        let wait = |p: &mut Progress| p.phase != Phase::Ended;
-        let progress =
-            self.changed.wait_while(self.lock(), wait).unwrap_or_else(PoisonError::into_inner);
-        progress.state.exit_code.unwrap_or(KILN_FAILED.into())
+    /// Becomes the exit status at the end.
+    pub(crate) fn end(&self) -> watch::Receiver<Option<i32>> {
+        self.end.subscribe()
     }
 
-    fn wait_limited(&self, limit: Duration) -> bool {
+    /// Waits for the end, at most so long if there is a limit; whether it came.
+    fn wait_limited(&self, limit: Option<Duration>) -> bool {
         let wait = |p: &mut Progress| p.phase != Phase::Ended;
+        let limit = limit.unwrap_or(Duration::MAX);
         let (progress, _) = self
             .changed
             .wait_timeout_while(self.lock(), limit, wait)
@@ -296,14 +287,17 @@ impl Supervisor {
     /// Asks the process to end, and insists when the time is over.
     pub(crate) fn stop(&self, request: &StopRequest) -> anyhow::Result<()> {
         let grace = Duration::from_secs(request.timeout.unwrap_or(self.spec.stop_timeout));
-        let deadline = Instant::now() + grace;
+        // None is a time that never comes.
+        let deadline = Instant::now().checked_add(grace);
         let signal = request.signal.unwrap_or(self.spec.stop_signal);
-        let left = || deadline.saturating_duration_since(Instant::now());
-        if self.reaches(signal) && self.wait_limited(left()) {
-            return Ok(());
-        }
-        if self.reaches(signal::KILL) && self.wait_limited(ANSWER_LIMIT) {
-            return Ok(());
+        if self.reaches(signal) {
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if self.wait_limited(left) {
+                return Ok(());
+            }
+            if self.reaches(signal::KILL) && self.wait_limited(Some(END_LIMIT)) {
+                return Ok(());
+            }
         }
         // The guest no longer does what it is told.
         self.fail(&Exit::new(137, "the guest did not answer and was switched off").into());
@@ -316,7 +310,7 @@ impl Supervisor {
         let request = Request::Shutdown { signal: signal::KILL, grace_ms: 0 };
         let asked = self.greet_agent().and_then(|mut agent| Ok(agent.call(&request)?));
         match asked {
-            Ok(_) if self.guest.wait_limited(ANSWER_LIMIT) => {}
+            Ok(_) if self.guest.wait_limited(END_LIMIT) => {}
             _ => self.guest.kill(),
         }
     }
@@ -326,7 +320,7 @@ impl Supervisor {
         if self.lock().phase == Phase::Ended {
             bail!("machine {} has ended", self.spec.name);
         }
-        Ok(self.stdio.attach(stream)?)
+        self.stdio.attach(stream)
     }
 
     fn advance(&self, phase: Phase, change: impl FnOnce(&mut State)) {
@@ -338,6 +332,10 @@ impl Supervisor {
         change(&mut progress.state);
         if let Err(error) = progress.state.write(&self.directory.join("state.json")) {
             tracing::error!("{error:#}");
+        }
+        if phase == Phase::Ended {
+            let status = progress.state.exit_code.unwrap_or(KILN_FAILED.into());
+            self.end.send_replace(Some(status));
         }
         drop(progress);
         self.changed.notify_all();

@@ -1,0 +1,312 @@
+//! The stdio of a machine's process: from the agent into the log and to whoever is attached.
+//!
+//! Nothing is held without bound, and nobody waits for anybody: the agent keeps what was not acknowledged, at most its
+//! window, and it is acknowledged once every client has acknowledged it. So a client that does not take its output holds
+//! up the process, as a full pipe would, and nothing else: neither standard input, nor signals, nor the machine's end.
+
+mod client;
+mod input;
+
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    net::Shutdown,
+    os::unix::net::UnixStream,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use agent::{
+    Attached, Channel, Exit, Frame, OUTPUT_REST, OUTPUT_WINDOW, Output, ProtocolError, Reply,
+    Request, decode_message, encode_message, read_frame, write_data,
+};
+
+use self::{client::Client, input::ToGuest};
+use super::supervisor::{MAIN, Supervisor};
+use crate::log::{LogWriter, Stream};
+
+/// How long a client may stand still once the machine has ended, before it is left alone.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where a process's stdio goes and comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Stdio {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    clients: BTreeMap<u64, Client>,
+    /// Clients there ever were.
+    count: u64,
+    /// Frames that were written to clients.
+    written: u64,
+    /// Output up to here is in the log.
+    seen: (u64, u64),
+    to_guest: ToGuest,
+    /// The connection to the agent, as long as it is good.
+    guest: Option<Arc<UnixStream>>,
+    /// End standard input when the first client goes: it was given by `kiln run -i`.
+    stdin_once: bool,
+    /// The process has ended, or the machine.
+    over: bool,
+}
+
+impl State {
+    /// Output that nobody needs from the agent any more.
+    fn acknowledged(&self) -> (u64, u64) {
+        let least = |all: (u64, u64), one: (u64, u64)| (all.0.min(one.0), all.1.min(one.1));
+        self.clients.values().map(|client| client.acknowledged).fold(self.seen, least)
+    }
+
+    fn send_all(&mut self, frame: Vec<u8>) {
+        let frame: Arc<[u8]> = frame.into();
+        self.clients.values_mut().for_each(|client| client.send(frame.clone()));
+    }
+}
+
+impl Stdio {
+    pub(super) fn new(stdin_once: bool) -> Self {
+        let state = State { stdin_once, ..State::default() };
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() }) }
+    }
+
+    /// Adds a client: it sees what is written from now on, and may write.
+    pub(super) fn attach(&self, stream: UnixStream) -> anyhow::Result<()> {
+        let (reading, writing) = (stream.try_clone()?, stream.try_clone()?);
+        let id = {
+            let mut state = self.shared.lock();
+            if !state.to_guest.has_room() {
+                anyhow::bail!("too much standard input waits for the process already");
+            }
+            state.count += 1;
+            let (id, client) = (state.count, Client::new(stream, state.seen, state.over));
+            state.clients.insert(id, client);
+            id
+        };
+        let shared = self.shared.clone();
+        let writer = move || shared.write_to_client(id, writing);
+        let shared = self.shared.clone();
+        let reader = move || shared.read_from_client(id, reading);
+        let started = thread::Builder::new()
+            .name("to client".into())
+            .spawn(writer)
+            .and_then(|_| thread::Builder::new().name("from client".into()).spawn(reader));
+        if started.is_err() {
+            self.shared.change(|state| state.clients.remove(&id));
+        }
+        started?;
+        Ok(())
+    }
+
+    /// Carries stdio until the process ends. A broken connection to the agent is made again.
+    pub(super) fn pump(
+        &self,
+        supervisor: &Supervisor,
+        log: &mut LogWriter,
+    ) -> anyhow::Result<Exit> {
+        let shared = self.shared.clone();
+        thread::Builder::new().name("to guest".into()).spawn(move || shared.write_to_guest())?;
+        // A restored process has written before; what was acknowledged then is gone.
+        let mut seen: Option<(u64, u64)> = None;
+        loop {
+            let mut agent = supervisor.greet_agent()?;
+            let request = Request::Attach {
+                id: MAIN,
+                stdout: seen.map(|offsets| offsets.0),
+                stderr: seen.map(|offsets| offsets.1),
+            };
+            let Reply::Attached(attached) = agent.call(&request)? else {
+                anyhow::bail!("the guest's agent did not attach to the process");
+            };
+            let stream = Arc::new(agent.into_stream());
+            self.shared.resume(&stream, &attached, seen.is_none());
+            let error = match self.shared.read_from_guest(&stream, log) {
+                Ok(exit) => return Ok(exit),
+                Err(error) => error,
+            };
+            tracing::debug!("attaching to the guest's agent again: {error}");
+            self.shared.lose(&stream);
+            seen = Some(self.shared.lock().seen);
+        }
+    }
+
+    /// Nothing more will come: clients get what was written for them, how the process ended, and the end.
+    pub(super) fn close(&self, exit: Option<Exit>) {
+        let frame = exit.and_then(|exit| encode_message(&Output::Exited(exit)).ok());
+        self.shared.change(|state| {
+            if let Some(frame) = frame {
+                state.send_all(frame);
+            }
+            state.over = true;
+            state.clients.values_mut().for_each(Client::close);
+        });
+    }
+
+    /// Waits until every client has got everything. One that takes nothing for a while is left alone.
+    pub(super) fn finish(&self) {
+        let mut state = self.shared.lock();
+        while !state.clients.is_empty() {
+            let before = (state.clients.len(), state.written);
+            let stands = |state: &mut State| (state.clients.len(), state.written) == before;
+            let (after, waited) = self
+                .shared
+                .changed
+                .wait_timeout_while(state, PATIENCE, stands)
+                .unwrap_or_else(PoisonError::into_inner);
+            if waited.timed_out() {
+                tracing::info!("a client stands still and misses the end of the output");
+                after.clients.values().for_each(Client::cut);
+                return;
+            }
+            state = after;
+        }
+    }
+}
+
+impl Shared {
+    fn resume(&self, stream: &Arc<UnixStream>, attached: &Attached, first: bool) {
+        self.change(|state| {
+            if first {
+                state.seen = (attached.stdout, attached.stderr);
+                for client in state.clients.values_mut() {
+                    client.acknowledged = state.seen;
+                }
+            }
+            state.to_guest.resume(attached, first);
+            state.guest = Some(stream.clone());
+        });
+    }
+
+    /// Gives up a connection to the agent.
+    fn lose(&self, stream: &Arc<UnixStream>) {
+        // Both of its users learn of it.
+        let _ = stream.shutdown(Shutdown::Both);
+        self.change(|state| {
+            if state.guest.as_ref().is_some_and(|current| Arc::ptr_eq(current, stream)) {
+                state.guest = None;
+            }
+        });
+    }
+
+    /// From the guest into the log and to the clients, until the process ends.
+    fn read_from_guest(
+        &self,
+        mut from: &UnixStream,
+        log: &mut LogWriter,
+    ) -> Result<Exit, ProtocolError> {
+        loop {
+            match read_frame(&mut from)? {
+                Frame::Data { channel: channel @ (Channel::Stdin | Channel::Archive), .. } => {
+                    return Err(ProtocolError::Unexpected {
+                        expected: "output",
+                        got: format!("data of {channel:?}"),
+                    });
+                }
+                Frame::Data { channel, offset, bytes } => {
+                    self.check_window(channel, offset, bytes.len())?;
+                    let mut frame = Vec::new();
+                    write_data(&mut frame, channel, offset, &bytes)?;
+                    let stream = match channel {
+                        Channel::Stderr => Stream::Stderr,
+                        _ => Stream::Stdout,
+                    };
+                    log.append(stream, &bytes);
+                    self.change(|state| {
+                        match stream {
+                            Stream::Stdout => state.seen.0 += bytes.len() as u64,
+                            Stream::Stderr => state.seen.1 += bytes.len() as u64,
+                        }
+                        state.send_all(frame);
+                    });
+                }
+                Frame::Message(body) => match decode_message(&body)? {
+                    Output::StdinTaken(upto) => self.change(|state| state.to_guest.taken(upto)),
+                    Output::Exited(exit) => return Ok(exit),
+                    Output::Finished(_) => {}
+                },
+            }
+        }
+    }
+
+    /// What the guest sends must follow what it sent, and must not exceed its window: it is held here.
+    fn check_window(&self, channel: Channel, offset: u64, len: usize) -> Result<(), ProtocolError> {
+        let state = self.lock();
+        let (seen, acknowledged) = match channel {
+            Channel::Stderr => (state.seen.1, state.to_guest.acknowledged().1),
+            _ => (state.seen.0, state.to_guest.acknowledged().0),
+        };
+        let end = offset.saturating_add(len as u64);
+        let held = end - acknowledged.min(end);
+        if len == 0 || offset != seen || held > (OUTPUT_WINDOW + OUTPUT_REST) as u64 {
+            return Err(ProtocolError::Unexpected {
+                expected: "output from where it ended, within the window",
+                got: format!("bytes {offset} to {end} of {channel:?}"),
+            });
+        }
+        Ok(())
+    }
+
+    /// To the guest whatever is due, until the process has ended.
+    fn write_to_guest(&self) {
+        loop {
+            let due = self.wait(|state| {
+                if state.over {
+                    return Some(None);
+                }
+                let guest = state.guest.clone()?;
+                let written = state.acknowledged();
+                match state.to_guest.next(written) {
+                    Ok(Some(next)) => {
+                        for (client, count) in next.taken {
+                            if let Some(client) = state.clients.get_mut(&client) {
+                                client.taken(count);
+                            }
+                        }
+                        Some(Some((guest, next.frame)))
+                    }
+                    Ok(None) => None,
+                    Err(error) => {
+                        tracing::error!("cannot encode a message for the agent: {error}");
+                        None
+                    }
+                }
+            });
+            let Some((guest, frame)) = due else { return };
+            if (&*guest).write_all(&frame).is_err() {
+                self.lose(&guest);
+            }
+        }
+    }
+
+    /// Waits until `due` says what to do.
+    fn wait<T>(&self, mut due: impl FnMut(&mut State) -> Option<T>) -> T {
+        let mut state = self.lock();
+        loop {
+            if let Some(due) = due(&mut state) {
+                drop(state);
+                self.changed.notify_all();
+                return due;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Changes the state and wakes everybody.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.lock());
+        self.changed.notify_all();
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

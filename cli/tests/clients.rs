@@ -1,0 +1,120 @@
+//! Clients that do not take their output hold up nothing but the process that writes it.
+
+mod common;
+
+use std::{
+    io::{Read, Write},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use common::{Kiln, image};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits until something is so.
+fn until(what: &str, mut met: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !met() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn signal(child: &Child, signal: &str) {
+    let status = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+/// Standard output of a call that may hang, but must not.
+fn answer(kiln: &Kiln, args: &[&str]) -> String {
+    let mut child = kiln.command(args).stdout(Stdio::piped()).spawn().unwrap();
+    let mut ended = false;
+    until(&format!("{args:?} ends"), || {
+        ended = child.try_wait().unwrap().is_some();
+        ended
+    });
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{args:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().into()
+}
+
+fn runs(kiln: &Kiln) -> bool {
+    !kiln.text(&["ps", "-q"]).is_empty()
+}
+
+#[test]
+fn a_client_that_floods_and_does_not_read_can_still_be_signalled() {
+    let kiln = Kiln::new();
+    let script = "exec 3<&0; cat <&3 & trap 'exit 9' TERM; wait";
+    let mut client = kiln
+        .command(&["run", "-i", "--name", "flood", &image(), "sh", "-c", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = client.stdin.take().unwrap();
+    let written = Arc::new(AtomicUsize::new(0));
+    let counter = written.clone();
+    let flood = std::thread::spawn(move || {
+        while stdin.write_all(&[b'x'; 4096]).is_ok() {
+            counter.fetch_add(4096, Ordering::Relaxed);
+        }
+    });
+    // All that lies between is full: pipes, sockets, windows.
+    let mut before = 0;
+    until("the flood stands", || {
+        std::thread::sleep(Duration::from_secs(1));
+        let now = written.load(Ordering::Relaxed);
+        std::mem::replace(&mut before, now) == now && now > 256 << 10
+    });
+    signal(&client, "-TERM");
+    assert_eq!(answer(&kiln, &["wait", "flood"]), "9");
+    // Output that was on its way is not lost for it.
+    let mut output = Vec::new();
+    client.stdout.take().unwrap().read_to_end(&mut output).unwrap();
+    assert!(output.len() > 256 << 10 && output.iter().all(|&byte| byte == b'x'));
+    assert_eq!(client.wait().unwrap().code(), Some(9));
+    flood.join().unwrap();
+}
+
+#[test]
+fn a_client_that_stands_still_holds_up_no_stop() {
+    let kiln = Kiln::new();
+    let script = "trap 'exit 4' TERM; while :; do echo a line to fill all pipes with; done";
+    let mut client = kiln
+        .command(&["run", "--name", "talker", &image(), "sh", "-c", script])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    until("it runs", || runs(&kiln));
+    signal(&client, "-STOP");
+    assert_eq!(answer(&kiln, &["stop", "talker"]), "talker");
+    assert_eq!(answer(&kiln, &["wait", "talker"]), "4");
+    assert_eq!(answer(&kiln, &["rm", "talker"]), "talker");
+    signal(&client, "-CONT");
+    client.kill().unwrap();
+    client.wait().unwrap();
+}
+
+#[test]
+fn a_client_that_reads_late_gets_everything_although_the_machine_has_gone() {
+    let kiln = Kiln::new();
+    let mut client = kiln
+        .command(&["run", "--name", "seq", &image(), "sh", "-c", "seq 1 60000; exit 3"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // 300,000 bytes and more are beyond what a pipe and a socket hold, and within the window.
+    until("it has ended", || kiln.text(&["ps", "-a"]).contains("Exited (3)"));
+    until("its process has gone", || kiln.output(&["rm", "seq"]).status.success());
+    let mut output = String::new();
+    client.stdout.take().unwrap().read_to_string(&mut output).unwrap();
+    let want: String = (1..=60_000).map(|n| format!("{n}\n")).collect();
+    assert!(output == want, "{} of {} bytes", output.len(), want.len());
+    assert_eq!(client.wait().unwrap().code(), Some(3));
+}
