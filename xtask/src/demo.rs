@@ -1,13 +1,14 @@
 //! `cargo xtask demo`: from a fresh clone to a container in its own machine.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Result, bail};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cache::{Cache, Key, digest};
+use crate::oci::Layout;
 use crate::run::{announce, cargo, line, root, run};
 use crate::setup::{self, Purpose};
 use crate::{busybox, guest_agent, kernel};
@@ -138,52 +139,22 @@ pub(crate) fn layout() -> Result<PathBuf> {
     let key = Key::new()
         .add("busybox", digest(&busybox)?)
         .add("recipe", include_str!("demo.rs"))
+        .add("layout", include_str!("oci.rs"))
         .finish();
     if let Some(directory) = cache.get(&key) {
         cache.select(&key)?;
         return Ok(directory);
     }
     let workshop = cache.workshop()?;
-    let layout = workshop.path().join("layout");
-    fs::create_dir_all(layout.join("blobs/sha256"))?;
-
-    let layer = layer(&fs::read(busybox)?)?;
-    let layer = blob(&layout, &layer, "application/vnd.oci.image.layer.v1.tar")?;
-    let config = json!({
-        "architecture": "arm64",
-        "os": "linux",
-        "config": {
-            "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
-            "Cmd": ["sh"],
-        },
-        "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
-    });
-    let config =
-        blob(&layout, &serde_json::to_vec(&config)?, "application/vnd.oci.image.config.v1+json")?;
-    let media_type = "application/vnd.oci.image.manifest.v1+json";
-    let manifest = json!({
-        "schemaVersion": 2, "mediaType": media_type, "config": config, "layers": [layer],
-    });
-    let mut manifest = blob(&layout, &serde_json::to_vec(&manifest)?, media_type)?;
-    manifest["annotations"] = json!({"org.opencontainers.image.ref.name": "latest"});
-    let index = json!({"schemaVersion": 2, "manifests": [manifest]});
-    fs::write(layout.join("index.json"), serde_json::to_vec(&index)?)?;
-    fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion": "1.0.0"}"#)?;
-    let directory = cache.put(&key, &layout)?;
+    let mut layout = Layout::create(&workshop.path().join("layout"))?;
+    layout.layer(layer(&fs::read(busybox)?)?.as_slice())?;
+    layout.finish(&json!({
+        "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+        "Cmd": ["sh"],
+    }))?;
+    let directory = cache.put(&key, layout.path())?;
     cache.select(&key)?;
     Ok(directory)
-}
-
-/// Writes a blob and returns its descriptor.
-fn blob(layout: &Path, content: &[u8], media_type: &str) -> Result<Value> {
-    let blobs = layout.join("blobs/sha256");
-    let unnamed = blobs.join("unnamed");
-    fs::write(&unnamed, content)?;
-    let digest = digest(&unnamed)?;
-    fs::rename(unnamed, blobs.join(&digest))?;
-    Ok(json!({
-        "mediaType": media_type, "digest": format!("sha256:{digest}"), "size": content.len(),
-    }))
 }
 
 fn layer(busybox: &[u8]) -> Result<Vec<u8>> {

@@ -20,27 +20,44 @@ pub(crate) fn in_its_own_process(name: &str, test: impl FnOnce()) {
     if std::env::var_os(CHILD).is_some() {
         return test();
     }
+    in_a_child(name, name);
+}
+
+/// Runs `test` in so many processes, one after the other: each is given the same directory, and its number from 0.
+pub(crate) fn in_new_processes(name: &str, count: usize, test: impl FnOnce(&Path, usize)) {
+    if let Ok(place) = std::env::var(CHILD) {
+        let (number, directory) = place.split_once(' ').expect("a number and a directory");
+        return test(Path::new(directory), number.parse().expect("a number"));
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    for number in 0..count {
+        in_a_child(name, &format!("{number} {}", directory.path().display()));
+    }
+}
+
+/// Runs the test of this name in a new process, which sees `child` in its environment.
+fn in_a_child(name: &str, child: &str) {
     let limit = Duration::from_secs(if soak() { 3600 } else { 300 });
-    let mut child = Command::new(std::env::current_exe().expect("the test knows its program"))
+    let mut process = Command::new(std::env::current_exe().expect("the test knows its program"))
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
-        .env(CHILD, name)
+        .env(CHILD, child)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("the test's own process starts");
     let outputs = [
-        collect(child.stdout.take().expect("piped")),
-        collect(child.stderr.take().expect("piped")),
+        collect(process.stdout.take().expect("piped")),
+        collect(process.stderr.take().expect("piped")),
     ];
     let began = Instant::now();
     let status = loop {
-        if let Some(status) = child.try_wait().expect("the child can be waited for") {
+        if let Some(status) = process.try_wait().expect("the child can be waited for") {
             break Some(status);
         }
         if began.elapsed() > limit {
-            child.kill().expect("the child can be killed");
-            child.wait().expect("the child can be waited for");
+            process.kill().expect("the child can be killed");
+            process.wait().expect("the child can be waited for");
             break None;
         }
         std::thread::sleep(Duration::from_millis(20));
@@ -51,7 +68,7 @@ pub(crate) fn in_its_own_process(name: &str, test: impl FnOnce()) {
         Some(status) if status.success() => {
             assert!(stdout.contains("1 passed"), "{name} is not the test's name:\n{stdout}");
         }
-        status => panic!("{name}: {status:?} (none: hung)\n{stdout}\n{stderr}"),
+        status => panic!("{name} ({child}): {status:?} (none: hung)\n{stdout}\n{stderr}"),
     }
 }
 
@@ -90,7 +107,7 @@ pub(crate) fn initramfs_of(source: &str) -> PathBuf {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     let init = directory.path().join("init");
     let status = Command::new("aarch64-linux-gnu-gcc")
-        .args(["-O2", "-static", "-s", "-march=armv8-a+crypto", "-o"])
+        .args(["-O2", "-static", "-s", "-march=armv8-a+crypto", "-ffp-contract=off", "-o"])
         .args([&init, &source])
         .status()
         .expect("aarch64-linux-gnu-gcc runs; cargo xtask setup installs it");

@@ -70,16 +70,43 @@ static void roam(void) {
     printf("kiln: visited %ld\n", visited);
 }
 
+static int switch_cpu1(const char *to) {
+    int fd = open("/sys/devices/system/cpu/cpu1/online", O_WRONLY);
+    ssize_t n = fd < 0 ? -1 : write(fd, to, 1);
+    if (fd >= 0) close(fd);
+    return n == 1;
+}
+
 static void offline_and_online(void) {
     for (int round = 0; round < 3; round++) {
         for (int online = 0; online < 2; online++) {
-            int fd = open("/sys/devices/system/cpu/cpu1/online", O_WRONLY);
-            ssize_t n = fd < 0 ? -1 : write(fd, online ? "1" : "0", 1);
-            if (fd >= 0) close(fd);
-            printf("kiln: cpu1 %s %s\n", online ? "online" : "offline", n == 1 ? "ok" : "failed");
+            int ok = switch_cpu1(online ? "1" : "0");
+            printf("kiln: cpu1 %s %s\n", online ? "online" : "offline", ok ? "ok" : "failed");
             printf("kiln: nproc %ld\n", sysconf(_SC_NPROCESSORS_ONLN));
         }
     }
+}
+
+// Switches a CPU off, and on again once a line is typed.
+static void park(void) {
+    if (!switch_cpu1("0")) return;
+    printf("kiln: parked\n");
+    getchar();
+    if (!switch_cpu1("1")) return;
+    printf("kiln: unparked %ld\n", sysconf(_SC_NPROCESSORS_ONLN));
+    roam();
+}
+
+// Draws a random number once a line is typed.
+static void draw(void) {
+    uint64_t nonce = 0, random = 0;
+    getrandom(&nonce, sizeof nonce, 0);
+    printf("kiln: nonce %016llx\n", (unsigned long long)nonce);
+    printf("kiln: type\n");
+    getchar();
+    getrandom(&random, sizeof random, 0);
+    printf("kiln: nonce %016llx\n", (unsigned long long)nonce);
+    printf("kiln: random %016llx\n", (unsigned long long)random);
 }
 
 static void wait_for_power_button(void) {
@@ -276,6 +303,8 @@ int main(void) {
     if (!strcmp(test, "report")) report();
     else if (!strcmp(test, "roam")) roam();
     else if (!strcmp(test, "hotplug")) offline_and_online();
+    else if (!strcmp(test, "parked")) park();
+    else if (!strcmp(test, "random")) draw();
     else if (!strcmp(test, "reboot")) end = RB_AUTOBOOT;
     else if (!strcmp(test, "panic")) return 1; // the kernel panics when init exits
     else if (!strcmp(test, "button")) wait_for_power_button();

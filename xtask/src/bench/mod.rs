@@ -5,7 +5,10 @@ mod boot;
 mod cpu;
 mod image;
 mod machine;
+mod qemu;
+mod restore;
 mod run;
+mod serving;
 mod vsock;
 
 use anyhow::{Result, ensure};
@@ -25,6 +28,12 @@ pub(crate) enum Bench {
     /// `kiln run` to the first output, against QEMU TCG with the same kernel and files
     Run {
         /// Pairs of runs
+        #[arg(long, default_value_t = 7)]
+        pairs: usize,
+    },
+    /// A restored server's first byte, against the cold run and against QEMU TCG's restore; fails beyond the limits
+    Restore {
+        /// Pairs of runs of each comparison
         #[arg(long, default_value_t = 7)]
         pairs: usize,
     },
@@ -62,6 +71,7 @@ impl Bench {
             Bench::Boot { pairs } => boot::run(*pairs),
             Bench::Cpu { pairs, kernel } => cpu::run_all(*pairs, kernel.as_deref()),
             Bench::Image { pairs } => image::run(*pairs),
+            Bench::Restore { pairs } => restore::run(*pairs),
             Bench::Run { pairs } => run::run(*pairs),
             Bench::Blk { pairs } => blk::run(*pairs),
             Bench::Vsock { pairs } => vsock::run(*pairs),
