@@ -1,7 +1,9 @@
 //! Host memory fit for mapping into a guest, and the table of what is mapped.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use vm_memory::mmap::{MmapRegion, MmapRegionBuilder};
@@ -104,11 +106,14 @@ pub(crate) fn aligned(what: &'static str, value: u64) -> Result<(), Error> {
 }
 
 /// One mapping of the VM. It keeps the host memory alive.
+#[derive(Clone)]
 struct Mapping {
     base: u64,
     size: u64,
     permissions: Permissions,
     host: Arc<MmapRegion>,
+    /// Where the mapping begins in the host memory.
+    offset: u64,
 }
 
 impl Mapping {
@@ -116,11 +121,21 @@ impl Mapping {
         base.checked_sub(self.base)
             .is_some_and(|offset| offset < self.size && size <= self.size - offset)
     }
+
+    /// The part that is within the range.
+    fn part(&self, range: Range<u64>) -> Option<Mapping> {
+        let (start, end) = (range.start.max(self.base), range.end.min(self.base + self.size));
+        let offset = self.offset + (start.max(self.base) - self.base);
+        (start < end).then(|| Mapping { base: start, size: end - start, offset, ..self.clone() })
+    }
 }
 
 /// What is mapped into the VM, and the only place that maps.
 #[derive(Default)]
-pub(crate) struct Mappings(Vec<Mapping>);
+pub(crate) struct Mappings {
+    list: Vec<Mapping>,
+    holes: Holes,
+}
 
 impl Mappings {
     pub(crate) fn map(
@@ -134,7 +149,7 @@ impl Mappings {
         let host = region.get_mmap();
         aligned("the host address", host.as_ptr() as u64)?;
         let end = base.checked_add(size).ok_or(Error::Overlap { base, size })?;
-        if self.0.iter().any(|other| base < other.base + other.size && other.base < end) {
+        if self.list.iter().any(|other| base < other.base + other.size && other.base < end) {
             return Err(Error::Overlap { base, size });
         }
         // SAFETY: the host range is one live mapping of `size` bytes, and `host`, kept until the VM
@@ -142,34 +157,39 @@ impl Mappings {
         unsafe {
             call!(hv_vm_map(host.as_ptr().cast(), base, size as usize, permissions.flags()))?;
         }
-        self.0.push(Mapping { base, size, permissions, host });
+        self.list.push(Mapping { base, size, permissions, host, offset: 0 });
         Ok(())
     }
 
     /// Whether the guest-physical address lies in mapped memory.
     pub(crate) fn holds(&self, address: u64) -> bool {
-        self.0.iter().any(|mapping| mapping.contains(address, 1))
+        self.list.iter().any(|mapping| mapping.contains(address, 1))
     }
 
     /// Gives the whole granules of a range back to the host. The guest reads zeroes there afterwards.
-    /// Returns the number of bytes given back.
+    /// Returns the number of bytes given back: none if a mapped file has too many holes already.
     ///
     /// The framework pins what it maps, so advice (`MADV_DONTNEED`, `MADV_FREE`) returns nothing:
     /// unmap, put fresh memory over the range, map again.
     pub(crate) fn discard(&mut self, base: u64, size: u64) -> Result<u64, Error> {
         let mapping = self
-            .0
+            .list
             .iter()
             .find(|mapping| mapping.contains(base, size))
-            .ok_or(Error::NotMapped { base, size })?;
+            .ok_or(Error::NotMapped { base, size })?
+            .clone();
         let start = base.next_multiple_of(GRANULE);
         let end = (base + size) / GRANULE * GRANULE;
         if start >= end {
             return Ok(0);
         }
+        if mapping.host.file_offset().is_some() && !self.holes.dig(start..end) {
+            return Ok(0);
+        }
         let length = (end - start) as usize;
+        let offset = mapping.offset + (start - mapping.base);
         // SAFETY: `contains` put the range inside the mapping, so the offset is inside the host range.
-        let host = unsafe { mapping.host.as_ptr().add((start - mapping.base) as usize) };
+        let host = unsafe { mapping.host.as_ptr().add(offset as usize) };
         // SAFETY: unmapping guest memory affects the guest only.
         unsafe { call!(hv_vm_unmap(start, length))? };
         // SAFETY: the range lies in a live mapping that `mapping.host` owns and unmaps as a whole
@@ -191,10 +211,61 @@ impl Mappings {
             Ok(length as u64)
         };
         // SAFETY: as in `map`; the host range is live whether or not it was replaced.
-        chk("hv_vm_map", unsafe {
+        let mapped = chk("hv_vm_map", unsafe {
             hv_sys::hv_vm_map(host.cast(), start, length, mapping.permissions.flags())
-        })?;
-        replaced
+        });
+        if mapped.is_err() {
+            self.forget(start..end);
+        }
+        mapped.and(replaced)
+    }
+
+    /// Takes a range that the VM does not have any more out of the table.
+    fn forget(&mut self, range: Range<u64>) {
+        let (before, after) = (0..range.start, range.end..u64::MAX);
+        let left = |mapping: &Mapping| [mapping.part(before.clone()), mapping.part(after.clone())];
+        self.list = self.list.iter().flat_map(left).flatten().collect();
+    }
+}
+
+/// More holes than this are not made. A host may bound the pieces of a process's address space (Linux:
+/// `vm.max_map_count`, 65530), and a hole in a mapped file makes two more. Linux as a guest reports free
+/// memory in blocks of 2 MiB, of which this many are 8 GiB.
+const MOST_HOLES: usize = 4096;
+
+/// Anonymous memory in the middle of mapped files.
+#[derive(Default)]
+struct Holes {
+    /// Start and end of each hole; those that touch are one.
+    ranges: BTreeMap<u64, u64>,
+    /// Holes that were made away from others. Not how many there are: where two have grown together,
+    /// the host may still keep two pieces.
+    made: usize,
+}
+
+impl Holes {
+    /// Records a hole; whether it may be made.
+    fn dig(&mut self, range: Range<u64>) -> bool {
+        let Range { mut start, mut end } = range;
+        let touching: Vec<_> = self
+            .ranges
+            .range(..=end)
+            .rev()
+            .take_while(|(_, other_end)| **other_end >= start)
+            .map(|(start, end)| (*start, *end))
+            .collect();
+        if touching.is_empty() {
+            if self.made == MOST_HOLES {
+                return false;
+            }
+            self.made += 1;
+        }
+        for (other_start, other_end) in touching {
+            self.ranges.remove(&other_start);
+            (start, end) = (start.min(other_start), end.max(other_end));
+        }
+        self.ranges.insert(start, end);
+        true
     }
 }
 
@@ -214,5 +285,40 @@ mod tests {
             anonymous_region(GuestAddress(0), 0x1000),
             Err(Error::Unaligned { value: 0x1000, .. })
         ));
+    }
+
+    #[test]
+    fn holes_that_touch_are_one_and_others_are_bounded() {
+        let mut holes = Holes::default();
+        assert!(holes.dig(10..20) && holes.dig(30..40));
+        assert!(holes.dig(20..25));
+        assert_eq!(holes.ranges, BTreeMap::from([(10, 25), (30, 40)]));
+        assert!(holes.dig(5..35));
+        assert_eq!((holes.ranges.clone(), holes.made), (BTreeMap::from([(5, 40)]), 2));
+        for n in 2..MOST_HOLES as u64 {
+            assert!(holes.dig(100 * n..100 * n + 10), "{n}");
+        }
+        assert!(!holes.dig(50..60), "one more");
+        assert!(holes.dig(40..50), "but those that are there may grow");
+        assert!(holes.dig(0..u64::MAX));
+        assert_eq!(holes.ranges.len(), 1);
+    }
+
+    #[test]
+    fn memory_that_could_not_be_mapped_again_is_not_in_the_table() {
+        let region = anonymous_region(GuestAddress(0x8000_0000), 4 * GRANULE).unwrap();
+        let (base, size) = (0x8000_0000, 4 * GRANULE);
+        let (permissions, host) = (Permissions::Read, region.get_mmap());
+        let mut mappings = Mappings::default();
+        mappings.list.push(Mapping { base, size, permissions, host, offset: 0 });
+        mappings.forget(base + GRANULE..base + 2 * GRANULE);
+        let granules = [0, 1, 2, 3].map(|n| mappings.holds(base + n * GRANULE));
+        assert_eq!(granules, [true, false, true, true]);
+        assert!(!mappings.holds(base + size));
+        assert_eq!(mappings.list[1].offset, 2 * GRANULE);
+        mappings.forget(base..base + GRANULE);
+        mappings.forget(base + 3 * GRANULE..base + 4 * GRANULE);
+        assert_eq!(mappings.list.len(), 1);
+        assert!(mappings.holds(base + 2 * GRANULE));
     }
 }

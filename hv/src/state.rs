@@ -37,8 +37,6 @@ pub struct VcpuState {
     pub icc: BTreeMap<u32, u64>,
     /// Private interrupts in the redistributor; empty without a GIC.
     pub redistributor: BTreeMap<u32, u64>,
-    /// The virtual timer is masked (without a GIC, from its exit on).
-    pub timer_masked: bool,
     /// `CNTVCT_EL0` at the moment of the capture.
     pub counter: u64,
 }
@@ -245,10 +243,6 @@ impl Vcpu {
                 redistributor.insert(register as u32, value);
             }
         }
-        // SAFETY: this is the owning thread, the pointer is valid.
-        let timer_masked = get("hv_vcpu_get_vtimer_mask", |value| unsafe {
-            hv_sys::hv_vcpu_get_vtimer_mask(self.id, value)
-        })?;
         Ok(VcpuState {
             mpidr: self.mpidr().affinity(),
             general,
@@ -260,7 +254,6 @@ impl Vcpu {
             system,
             icc,
             redistributor,
-            timer_masked,
             counter: self.counter()?,
         })
     }
@@ -282,7 +275,6 @@ impl Vcpu {
             system,
             icc,
             redistributor,
-            timer_masked,
             counter,
         } = state;
         if Mpidr::from_raw(*mpidr) != self.mpidr() {
@@ -299,13 +291,15 @@ impl Vcpu {
             }
         }
         none_left(&values)?;
-        self.load_gic(icc, redistributor)?;
+        self.load_icc(icc)?;
         for (register, value) in SIMD.into_iter().zip(*simd) {
             // SAFETY: this is the owning thread.
             unsafe { call!(hv_vcpu_set_simd_fp_reg(self.id, register, value))? };
         }
+        self.load_redistributor(redistributor)?;
+        // Whoever was to unmask it after the last exit, on the guest's deactivation, is not here.
         // SAFETY: this is the owning thread.
-        unsafe { call!(hv_vcpu_set_vtimer_mask(self.id, *timer_masked))? };
+        unsafe { call!(hv_vcpu_set_vtimer_mask(self.id, false))? };
         for (register, value) in GENERAL.into_iter().zip(*general) {
             self.set_raw(register, value)?;
         }
@@ -316,11 +310,7 @@ impl Vcpu {
         self.set_timer(timer)
     }
 
-    fn load_gic(
-        &self,
-        icc: &BTreeMap<u32, u64>,
-        redistributor: &BTreeMap<u32, u64>,
-    ) -> Result<(), Error> {
+    fn load_icc(&self, icc: &BTreeMap<u32, u64>) -> Result<(), Error> {
         let mut icc = icc.clone();
         for &register in ICC {
             if let Some(value) = icc.remove(&(register as u32)) {
@@ -328,7 +318,10 @@ impl Vcpu {
                 unsafe { call!(hv_gic_set_icc_reg(self.id, register, value))? };
             }
         }
-        none_left(&icc)?;
+        none_left(&icc)
+    }
+
+    fn load_redistributor(&self, redistributor: &BTreeMap<u32, u64>) -> Result<(), Error> {
         let mut redistributor = redistributor.clone();
         if !redistributor.is_empty() {
             for &register in REDISTRIBUTOR_CLEAR {

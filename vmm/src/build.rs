@@ -34,7 +34,7 @@ impl Machine {
     /// Builds the machine, up to but not including its first instruction. Everything that can be
     /// wrong with the configuration is found here, most of it before anything is created.
     pub fn new(config: &MachineConfig, resources: Resources) -> Result<Self, Error> {
-        let machine = Self::build(config, resources, None, &PartsState::default())?;
+        let machine = Self::build(config, resources, None)?;
         let entry = machine.load()?;
         machine.crew().begin(PowerTable::cold(machine.cpus.len(), entry));
         Ok(machine)
@@ -49,7 +49,7 @@ impl Machine {
     ) -> Result<Self, Error> {
         snapshot::Saved::validate(state)?;
         let MachineState { config, parts, power, vcpus, gic, counter } = state;
-        let machine = Self::build(config, resources, Some(memory), parts)?;
+        let machine = Self::build(config, resources, Some((memory, parts)))?;
         machine.gic.load(gic)?;
         {
             let mut rest = machine.rest();
@@ -73,9 +73,9 @@ impl Machine {
     fn build(
         config: &MachineConfig,
         resources: Resources,
-        memory: Option<&MemoryFile>,
-        state: &PartsState,
+        from: Option<(&MemoryFile, &PartsState)>,
     ) -> Result<Self, Error> {
+        let (memory, state) = from.unzip();
         config.check()?;
         let boot = BootFiles::open(config)?;
         let backends = Backends::open(config, resources)?;

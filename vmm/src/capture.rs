@@ -12,6 +12,7 @@ use crate::Error;
 use crate::config::MachineConfig;
 use crate::machine::{Devices, Machine};
 use crate::parts::PartsState;
+use crate::pause::Pause;
 use crate::power::Power;
 
 /// Everything a machine is, except the contents of its memory and disks.
@@ -59,38 +60,43 @@ impl Saved for MachineState {
     }
 }
 
-impl Machine {
-    /// Takes the state of a paused machine. The devices are stopped at a descriptor boundary and
-    /// memory does not change from here until [`run`](Self::run), so it can be copied meanwhile.
+impl Pause<'_> {
+    /// Takes the machine's state. The devices are stopped at a descriptor boundary and memory does not
+    /// change from here until the end of the pause, so it can be copied meanwhile.
     ///
     /// # Errors
-    /// [`Error::Running`] if the machine is not paused, [`Error::Ended`] if a thread of it has ended.
-    pub fn capture(&self) -> Result<MachineState, Error> {
-        let mut rest = self.rest();
-        let since = rest.since.ok_or(Error::Running)?;
-        if let Some(outcome) = self.crew().ended() {
+    /// [`Error::Ended`] if a thread of the machine has ended.
+    pub fn capture(&mut self) -> Result<MachineState, Error> {
+        let Pause { machine, rest, .. } = self;
+        if let Some(outcome) = machine.crew().ended() {
             return Err(Error::Ended(outcome));
         }
         if rest.devices == Devices::Active {
-            self.parts.quiesce()?;
+            machine.parts.quiesce()?;
             rest.devices = Devices::Quiet;
         }
-        let parts = self.parts.save()?;
-        // The guest's counter stands still in a pause, see `run`.
-        let counter = since.wrapping_sub(self.common.timer().offset);
+        let parts = machine.parts.save()?;
+        // The guest's counter stands still in a pause, see `Machine::run_from`.
+        let since = rest.since.unwrap_or_else(hv::host_counter);
+        let counter = since.wrapping_sub(machine.common.timer().offset);
         let mut vcpus = Vec::new();
-        for saved in self.crew().each(|_, vcpu| vcpu.save()) {
+        for saved in machine.crew().each(|_, vcpu| vcpu.save()) {
             let saved = saved.ok_or(Error::ThreadGone)?;
             vcpus.push(VcpuState { counter, ..saved? });
         }
         Ok(MachineState {
-            config: self.config.clone(),
+            config: machine.config.clone(),
             parts,
-            power: self.crew().power(),
+            power: machine.crew().power(),
             vcpus,
-            gic: self.gic.save()?,
+            gic: machine.gic.save()?,
             counter,
         })
+    }
+
+    /// The memory that belongs to a [`capture`](Self::capture).
+    pub fn captured_memory(&self) -> MachineMemory<'_> {
+        MachineMemory { machine: self.machine }
     }
 }
 
@@ -98,13 +104,6 @@ impl Machine {
 /// captured.
 pub struct MachineMemory<'a> {
     machine: &'a Machine,
-}
-
-impl Machine {
-    /// The memory that belongs to a [`capture`](Self::capture).
-    pub fn captured_memory(&self) -> MachineMemory<'_> {
-        MachineMemory { machine: self }
-    }
 }
 
 impl MemorySource for MachineMemory<'_> {

@@ -8,13 +8,24 @@
 use std::collections::VecDeque;
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hv::{Vcpu, VcpuHandle};
 
 use crate::error::Outcome;
 use crate::firmware::{self, Answer};
 use crate::power::{Entry, Power, PowerTable};
+
+/// How long a vCPU may take to come out of the guest. It is forced out and has at most the access to a
+/// device to finish, so this is for hosts that are short of everything.
+pub(crate) const RENDEZVOUS: Duration = Duration::from_secs(10);
+
+/// A vCPU that missed the rendezvous.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Straggler {
+    /// Its index.
+    pub(crate) vcpu: usize,
+}
 
 /// Work for a vCPU's own thread while it is at rest.
 type Job = Box<dyn FnOnce(&mut Vcpu) + Send>;
@@ -217,21 +228,53 @@ impl Crew {
         Ok(())
     }
 
-    /// Takes every vCPU out of the guest and waits until all threads are at rest.
-    pub(crate) fn hold(&self) {
-        let mut state = self.lock();
-        if state.order == Order::Run {
-            self.order(&mut state, Order::Hold);
-        }
-        while !state.berths.iter().all(|berth| berth.at_rest) {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+    /// Takes every vCPU out of the guest and waits until all threads are at rest, for [`RENDEZVOUS`].
+    pub(crate) fn hold(&self) -> Result<(), Straggler> {
+        self.gather(RENDEZVOUS, |_| false)
     }
 
-    /// Tells every thread to end.
-    pub(crate) fn dismiss(&self) {
+    /// The same, but an end of the run for good ends the wait too.
+    pub(crate) fn pause(&self, limit: Duration) -> Result<(), Straggler> {
+        self.gather(limit, |state| matches!(state.end, Some(End::For(_))))
+    }
+
+    /// The rendezvous. If a vCPU misses it, the others go on, unless they did not run before or the run
+    /// has ended.
+    fn gather(&self, limit: Duration, give_up: fn(&State) -> bool) -> Result<(), Straggler> {
+        let mut state = self.lock();
+        let ran = state.order == Order::Run;
+        if ran {
+            self.order(&mut state, Order::Hold);
+        }
+        let mut state = self.wait_until(state, limit, |state| {
+            state.berths.iter().all(|berth| berth.at_rest) || give_up(state)
+        });
+        let Some(vcpu) = state.berths.iter().position(|berth| !berth.at_rest) else {
+            return Ok(());
+        };
+        if ran && state.end.is_none() {
+            self.order(&mut state, Order::Run);
+        }
+        Err(Straggler { vcpu })
+    }
+
+    /// Tells every thread to end, and waits for that, for [`RENDEZVOUS`]. Returns which have not.
+    pub(crate) fn dismiss(&self) -> Vec<usize> {
         let mut state = self.lock();
         self.order(&mut state, Order::Exit);
+        let all_gone = |state: &State| state.berths.iter().all(|berth| !berth.alive);
+        let state = self.wait_until(state, RENDEZVOUS, all_gone);
+        (0..state.berths.len()).filter(|&index| state.berths[index].alive).collect()
+    }
+
+    fn wait_until<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        limit: Duration,
+        done: impl Fn(&State) -> bool,
+    ) -> MutexGuard<'a, State> {
+        let waited = self.changed.wait_timeout_while(state, limit, |state| !done(state));
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Has every vCPU thread do `work` on its vCPU, all at once, and collects the results by index.
@@ -275,15 +318,10 @@ impl Crew {
 
     /// Waits until the run ends for good, or `limit` is over.
     pub(crate) fn wait_for_end(&self, limit: Duration) -> Option<Outcome> {
-        let until = Instant::now() + limit;
-        let mut state = self.lock();
-        loop {
-            if let Some(End::For(outcome)) = &state.end {
-                return Some(outcome.clone());
-            }
-            let left = until.checked_duration_since(Instant::now())?;
-            state =
-                self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        let ended = |state: &State| matches!(state.end, Some(End::For(_)));
+        match &self.wait_until(self.lock(), limit, ended).end {
+            Some(End::For(outcome)) => Some(outcome.clone()),
+            _ => None,
         }
     }
 
@@ -307,5 +345,57 @@ impl Crew {
         if state.end == Some(End::Reset) {
             state.end = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use arch_aarch64::mpidr::Mpidr;
+
+    use super::*;
+
+    /// A crew of two vCPUs that are on and run.
+    fn running() -> Arc<Crew> {
+        let table =
+            PowerTable::new((0..2).map(Mpidr::of_index).collect(), vec![Power::On; 2], 0..1);
+        let crew = Crew::new(table);
+        crew.run().expect("it has not ended");
+        for index in 0..2 {
+            assert!(matches!(crew.next(index), Next::Run));
+        }
+        crew
+    }
+
+    #[test]
+    fn a_vcpu_that_misses_the_rendezvous_lets_the_others_go_on() {
+        let crew = running();
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            // vCPU 1 comes out whenever it is told, and asks what to do; vCPU 0 never does.
+            scope.spawn(|| {
+                while matches!(crew.next(1), Next::Run) && !over.load(Ordering::Acquire) {
+                    std::thread::yield_now();
+                }
+            });
+            let missed = crew.pause(Duration::from_millis(10));
+            over.store(true, Ordering::Release);
+            assert_eq!(missed, Err(Straggler { vcpu: 0 }));
+        });
+        // Nor does a crew that stood still before begin to run.
+        let crew = Crew::new(PowerTable::new(vec![Mpidr::of_index(0)], vec![Power::On], 0..1));
+        assert_eq!(crew.pause(Duration::ZERO), Err(Straggler { vcpu: 0 }));
+        assert_eq!(crew.lock().order, Order::Hold);
+    }
+
+    #[test]
+    fn a_stop_ends_the_wait_for_the_rendezvous() {
+        let crew = running();
+        let waiting = Arc::clone(&crew);
+        let thread = std::thread::spawn(move || waiting.pause(Duration::MAX));
+        crew.end(End::For(Outcome::Stopped));
+        assert_eq!(thread.join().expect("no panic"), Err(Straggler { vcpu: 0 }));
+        assert_eq!(crew.lock().order, Order::Hold, "nobody goes on");
     }
 }

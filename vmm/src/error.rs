@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use hv::GuestFault;
 
@@ -112,9 +113,33 @@ pub enum Error {
         /// Bytes of the machine's memory.
         needs: u64,
     },
-    /// The operation needs a paused machine.
-    #[error("the machine is running; pause it first")]
-    Running,
+    /// A vCPU did not come out of the guest.
+    #[error(
+        "vCPU {vcpu} did not stop within {} s, and the machine goes on; try again when the host has less to do",
+        limit.as_secs()
+    )]
+    Rendezvous {
+        /// The vCPU's index.
+        vcpu: usize,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// A snapshot says nothing of a device that the machine has.
+    #[error(
+        "the snapshot holds no state of the device {name}; restore it with the devices it was made with, or make it again"
+    )]
+    NoDeviceState {
+        /// The device's name.
+        name: String,
+    },
+    /// A snapshot was made of a machine with more devices.
+    #[error(
+        "the snapshot holds the state of a device {name}, which this machine does not have; restore it with the devices it was made with"
+    )]
+    NoDevice {
+        /// The device's name.
+        name: String,
+    },
     /// A vCPU's thread is gone.
     #[error("a vCPU's thread has ended; see how the machine ended")]
     ThreadGone,

@@ -15,9 +15,10 @@ use vm_memory::{GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 use crate::Error;
 use crate::boot::{BootFiles, Description};
 use crate::config::{MachineConfig, OnReset};
-use crate::crew::{Crew, End};
+use crate::crew::{Crew, End, RENDEZVOUS, Straggler};
 use crate::error::{Outcome, with_causes};
 use crate::parts::Parts;
+use crate::pause::Pause;
 use crate::power::{Entry, Power, PowerTable};
 use crate::vcpu::{self, Common};
 
@@ -42,7 +43,7 @@ const BUTTON_PRESS: Duration = Duration::from_millis(100);
 /// One virtual machine; a process has at most one.
 ///
 /// Life cycle: [`new`](Self::new) builds everything and stops before the first instruction;
-/// [`run`](Self::run) lets the guest go; [`pause`](Self::pause) and `run` again as often as wanted;
+/// [`run`](Self::run) lets the guest go; [`pause`](Self::pause) as often as wanted;
 /// [`wait`](Self::wait) until it ends. Dropping it stops what still runs and tears down in this
 /// order: vCPUs, platform thread (which flushes the serial output), device workers, GIC and VM, RAM.
 ///
@@ -84,13 +85,16 @@ pub(crate) enum Devices {
 }
 
 impl Machine {
-    /// Lets the guest run, for the first time or again after a pause. The time of the pause has not
-    /// passed for the guest's counter.
+    /// Lets the guest run.
     ///
     /// # Errors
     /// [`Error::Ended`].
     pub fn run(&self) -> Result<(), Error> {
-        let mut rest = self.rest();
+        self.run_from(&mut self.rest())
+    }
+
+    /// Lets the guest run from where it stands. The time that it stood has not passed for its counter.
+    pub(crate) fn run_from(&self, rest: &mut Rest) -> Result<(), Error> {
         match std::mem::replace(&mut rest.devices, Devices::Active) {
             Devices::Active => {}
             Devices::Quiet => self.parts.resume(false),
@@ -110,11 +114,20 @@ impl Machine {
     }
 
     /// Takes every vCPU out of the guest and waits for them. Devices go on with what they have
-    /// begun.
-    pub fn pause(&self) {
+    /// begun. Waits for the end of another pause.
+    ///
+    /// # Errors
+    /// [`Error::Rendezvous`] if a vCPU does not come out of the guest; the others go on then.
+    /// [`Error::Ended`] if the machine ends meanwhile.
+    pub fn pause(&self) -> Result<Pause<'_>, Error> {
         let mut rest = self.rest();
-        self.crew().hold();
+        self.crew().pause(RENDEZVOUS).map_err(|Straggler { vcpu }| match self.crew().ended() {
+            Some(outcome) => Error::Ended(outcome),
+            None => Error::Rendezvous { vcpu, limit: RENDEZVOUS },
+        })?;
+        let ran = rest.since.is_none();
         rest.since.get_or_insert_with(hv::host_counter);
+        Ok(Pause { machine: self, rest, goes_on: ran })
     }
 
     /// Waits until the machine has ended, and carries out the resets that the guest asks for
@@ -124,7 +137,9 @@ impl Machine {
         loop {
             match self.crew().wait() {
                 End::For(outcome) => {
-                    self.crew().hold();
+                    if let Err(Straggler { vcpu }) = self.crew().hold() {
+                        tracing::error!(vcpu, "a vCPU does not come out of the guest");
+                    }
                     let _alone = self.rest();
                     self.parts.hang_up();
                     return outcome;
@@ -145,7 +160,9 @@ impl Machine {
     /// kernel loaded again.
     fn reset(&self) -> Result<(), Error> {
         let rest = self.rest();
-        self.crew().hold();
+        self.crew()
+            .hold()
+            .map_err(|Straggler { vcpu }| Error::Rendezvous { vcpu, limit: RENDEZVOUS })?;
         self.parts.reset();
         self.gic.reset()?;
         let ram = &self.layout.ram;
@@ -256,9 +273,14 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        self.crew().dismiss();
-        for thread in self.threads.drain(..) {
-            vcpu::join(thread);
+        let stuck = self.crew().dismiss();
+        for (vcpu, thread) in self.threads.drain(..).enumerate() {
+            if stuck.contains(&vcpu) {
+                // What it may still touch lives as long as it does.
+                tracing::error!(vcpu, "a vCPU's thread does not end and is left behind");
+            } else {
+                vcpu::join(thread);
+            }
         }
         self.parts.finish();
         // Fields drop in order: the bus with `common`, the workers with `parts`, then GIC and VM, and

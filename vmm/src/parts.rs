@@ -23,7 +23,7 @@ use crate::crew::Crew;
 use crate::machine::Resources;
 use crate::platform::{Desk, Platform, WatchedClock};
 
-/// Guest-visible state of all devices. The default is that of a cold boot.
+/// Guest-visible state of all devices. The default is that of a cold boot, without virtio devices.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartsState {
     /// The serial port.
@@ -151,7 +151,8 @@ pub(crate) struct Parts {
 struct Adding<'a> {
     manager: &'a mut DeviceManager,
     memory: &'a Memory,
-    state: &'a PartsState,
+    /// The saved states; `None` for a cold boot.
+    state: Option<&'a BTreeMap<String, VirtioState>>,
     transports: BTreeMap<String, Arc<MmioTransport>>,
 }
 
@@ -165,7 +166,12 @@ impl Adding<'_> {
         let kind = DeviceKind::Virtio(device.id());
         let place = self.manager.place(kind, name, MMIO_LEN, Trigger::Level)?;
         let reset = VirtioState::default();
-        let state = self.state.virtio.get(name).unwrap_or(&reset);
+        let state = match self.state {
+            None => &reset,
+            Some(saved) => {
+                saved.get(name).ok_or_else(|| Error::NoDeviceState { name: name.to_owned() })?
+            }
+        };
         let transport = Arc::new(MmioTransport::new(
             device,
             worker,
@@ -180,12 +186,15 @@ impl Adding<'_> {
 }
 
 impl Parts {
-    /// Builds every device on its host resources and from its state.
+    /// Builds every device on its host resources and from its state, or for a cold boot.
     pub(crate) fn new(
         site: &Site<'_>,
         backends: Backends,
-        state: &PartsState,
+        state: Option<&PartsState>,
     ) -> Result<Self, Error> {
+        let saved_virtio = state.map(|state| &state.virtio);
+        let reset = PartsState::default();
+        let state = state.unwrap_or(&reset);
         let Site { layout, parameters, gic, vm, memory, crew } = *site;
         let Backends { serial: output, disks, disk_queues, vsock, console } = backends;
         let sink = Arc::new(GicSink(gic.clone()));
@@ -212,8 +221,12 @@ impl Parts {
         let generation = manager.place(DeviceKind::VmGenId, "generation", 0, Trigger::Edge)?.line;
 
         let events = worker("kiln-events", crew)?;
-        let mut adding =
-            Adding { manager: &mut manager, memory, state, transports: BTreeMap::new() };
+        let mut adding = Adding {
+            manager: &mut manager,
+            memory,
+            state: saved_virtio,
+            transports: BTreeMap::new(),
+        };
         adding.add("rng0", Box::new(Rng), &events)?;
         let balloon = Balloon::new(Box::new(Returned(vm.clone())), true);
         let balloon_host = balloon.host();
@@ -236,6 +249,10 @@ impl Parts {
             workers.push(worker);
         }
         let transports = adding.transports;
+        let unknown = |name: &&String| !transports.contains_key(*name);
+        if let Some(name) = saved_virtio.and_then(|saved| saved.keys().find(unknown)) {
+            return Err(Error::NoDevice { name: name.clone() });
+        }
 
         let platform = Platform::start(
             Arc::clone(&desk),

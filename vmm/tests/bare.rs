@@ -79,11 +79,11 @@ fn a_guest_that_does_not_listen_can_be_paused_and_stopped() {
             std::thread::yield_now();
         }
         for _ in 0..20 {
-            machine.pause();
+            let pause = machine.pause().unwrap();
             // On, or told to be and not yet there.
             let states = machine.power_states();
             assert!(!states.contains(&vmm::Power::Off), "{states:?}");
-            machine.run().unwrap();
+            pause.resume().unwrap();
         }
         machine.stop();
         assert_eq!(machine.wait(), Outcome::Stopped);

@@ -153,11 +153,11 @@ fn a_pause_takes_no_time_of_the_guests() {
         let (machine, console) = machine(&config("tick", 2));
         machine.run().unwrap();
         console.wait_for("kiln: tick", 3);
-        machine.pause();
+        let paused = machine.pause().unwrap();
         let before = console.values("tick").len();
         let pause = Duration::from_secs(3);
         std::thread::sleep(pause);
-        machine.run().unwrap();
+        paused.resume().unwrap();
         console.wait_for("kiln: tick", before + 3);
         machine.stop();
         machine.wait();

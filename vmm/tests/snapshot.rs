@@ -4,18 +4,24 @@ mod common;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::{Console, config, in_its_own_process, machine, machine_threads};
 use snapshot::{HEADER_LEN, Snapshot, Writer};
-use vmm::{Error, Machine, MachineState, MemoryFile, Outcome, Resources, fingerprint};
+use vmm::{Error, Machine, MachineState, MemoryFile, Outcome, Pause, Resources, fingerprint};
 
-/// Writes a paused machine to disk.
+/// Writes a machine to disk, which stands still meanwhile and goes on if it ran.
 fn save(machine: &Machine, path: &Path) {
-    let state = machine.capture().unwrap();
+    write(&mut machine.pause().unwrap(), path);
+}
+
+/// Writes a machine that stands still to disk.
+fn write(pause: &mut Pause<'_>, path: &Path) {
+    let state = pause.capture().unwrap();
     let mut writer = Writer::create(path, &fingerprint().unwrap()).unwrap();
     writer.put("machine", &state).unwrap();
-    writer.memory(&mut machine.captured_memory()).unwrap();
+    writer.memory(&mut pause.captured_memory()).unwrap();
     writer.commit().unwrap();
 }
 
@@ -45,11 +51,11 @@ fn goes_on(vcpus: u32) {
     let (first, console) = machine(&config("tick", vcpus));
     first.run().unwrap();
     console.wait_for("kiln: tick", 5);
-    first.pause();
-    save(&first, &path);
+    let mut pause = first.pause().unwrap();
+    write(&mut pause, &path);
     // The captured machine itself can go on.
     let before = ticks(&console);
-    first.run().unwrap();
+    pause.resume().unwrap();
     console.wait_for("kiln: tick", before.len() + 3);
     first.stop();
     assert_eq!(first.wait(), Outcome::Stopped);
@@ -92,7 +98,6 @@ fn a_restored_guest_sees_its_devices() {
         let (first, console) = machine(&config("button", 2));
         first.run().unwrap();
         console.wait_for("waiting for the power button", 1);
-        first.pause();
         save(&first, &path);
         drop(first);
 
@@ -124,13 +129,51 @@ fn a_machine_that_has_not_begun_can_be_captured() {
 }
 
 #[test]
-fn a_running_machine_cannot_be_captured() {
-    in_its_own_process("a_running_machine_cannot_be_captured", || {
-        let (machine, _console) = machine(&config("idle", 1));
+fn captures_exclude_each_other() {
+    in_its_own_process("captures_exclude_each_other", || {
+        let (machine, _console) = machine(&config("idle", 2));
         machine.run().unwrap();
-        assert!(matches!(machine.capture(), Err(Error::Running)));
+        let over = AtomicBool::new(false);
+        let mut first = machine.pause().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut second = machine.pause().unwrap();
+                assert!(over.load(Ordering::Acquire), "the first stands still yet");
+                second.capture().unwrap();
+            });
+            first.capture().unwrap();
+            std::thread::sleep(Duration::from_millis(100));
+            over.store(true, Ordering::Release);
+            drop(first);
+        });
         machine.stop();
-        machine.wait();
+        assert_eq!(machine.wait(), Outcome::Stopped);
+        assert!(matches!(machine.pause().unwrap().capture(), Err(Error::Ended(Outcome::Stopped))));
+    });
+}
+
+#[test]
+fn every_device_is_restored_or_named() {
+    in_its_own_process("every_device_is_restored_or_named", || {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("snapshot");
+        let (first, _console) = machine(&config("idle", 1));
+        save(&first, &path);
+        drop(first);
+        let snapshot = Snapshot::open(&path).unwrap();
+        let good: MachineState = snapshot.get("machine").unwrap();
+        let file = Arc::new(snapshot.memory_file().try_clone().unwrap());
+        let refused = |state: &MachineState| {
+            let memory = MemoryFile { file: Arc::clone(&file), offset: HEADER_LEN };
+            let restored = Machine::restore(state, &memory, Resources::serial(std::io::sink()));
+            restored.err().expect("a machine with other devices")
+        };
+        let mut state = good.clone();
+        let rng = state.parts.virtio.remove("rng0").unwrap();
+        assert!(matches!(refused(&state), Error::NoDeviceState { name } if name == "rng0"));
+        state.parts.virtio = good.parts.virtio.clone();
+        state.parts.virtio.insert("rng1".into(), rng);
+        assert!(matches!(refused(&state), Error::NoDevice { name } if name == "rng1"));
     });
 }
 

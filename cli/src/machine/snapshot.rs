@@ -48,18 +48,15 @@ pub(super) fn take(supervisor: &Supervisor, path: &Path) -> anyhow::Result<Snaps
     let mut writer = Writer::create(path, &vmm::fingerprint()?)?;
     writer.put(WORKLOAD, &Workload { spec: supervisor.spec().clone() })?;
     let paused = Instant::now();
-    machine.pause();
+    // When it is dropped the guest goes on, whether or not the snapshot came to be.
+    let mut pause = machine.pause()?;
     let saving = Instant::now();
-    let saved = machine.capture().map_err(anyhow::Error::from).and_then(|state| {
-        writer.put(MACHINE, &state)?;
-        writer.memory(&mut machine.captured_memory())?;
-        Ok(())
-    });
+    let state = pause.capture()?;
+    writer.put(MACHINE, &state)?;
+    writer.memory(&mut pause.captured_memory())?;
     let save = saving.elapsed();
-    // It goes on whether or not the snapshot came to be.
-    machine.run()?;
+    pause.resume()?;
     let pause = paused.elapsed();
-    saved?;
     let written = writer.commit()?;
     Ok(SnapshotReply {
         bytes: written.bytes,

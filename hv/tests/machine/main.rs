@@ -14,6 +14,7 @@ mod memory;
 mod order;
 mod snapshot;
 mod start;
+mod timer;
 
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ pub(crate) struct Test {
 const LIMIT: Duration = Duration::from_secs(120);
 
 fn tests() -> Vec<Test> {
-    [memory::TESTS, interrupts::TESTS, order::TESTS, snapshot::TESTS, start::TESTS]
+    [memory::TESTS, interrupts::TESTS, order::TESTS, snapshot::TESTS, start::TESTS, timer::TESTS]
         .into_iter()
         .flatten()
         .map(|(name, run)| Test { name, run: *run })
