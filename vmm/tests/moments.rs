@@ -75,12 +75,12 @@ impl Chain {
 
     /// Stops the machine and keeps all of it for the next life. What the guest has said is kept, too.
     fn end(&self, life: usize, machine: &Machine, console: &Console) -> MachineState {
-        machine.pause();
-        let state = machine.capture().unwrap();
+        let mut pause = machine.pause().unwrap();
+        let state = pause.capture().unwrap();
         let path = self.path("snapshot", life + 1);
         let mut writer = Writer::create(&path, &fingerprint().unwrap()).unwrap();
         writer.put("machine", &state).unwrap();
-        writer.memory(&mut machine.captured_memory()).unwrap();
+        writer.memory(&mut pause.captured_memory()).unwrap();
         writer.disk("data", &File::open(self.path("disk", life)).unwrap()).unwrap();
         writer.commit().unwrap();
         assert_eq!(machine.outcome(), None, "{}", console.text());
@@ -268,12 +268,12 @@ fn a_cpu_that_is_off_is_switched_on_elsewhere() {
             let machine = Machine::new(&config, Resources::serial(console.clone())).unwrap();
             machine.run().unwrap();
             console.wait_for("kiln: parked", 1);
-            machine.pause();
-            let state = machine.capture().unwrap();
+            let mut pause = machine.pause().unwrap();
+            let state = pause.capture().unwrap();
             assert_eq!(state.power, [Power::On, Power::Off]);
             let mut writer = Writer::create(&path, &fingerprint().unwrap()).unwrap();
             writer.put("machine", &state).unwrap();
-            writer.memory(&mut machine.captured_memory()).unwrap();
+            writer.memory(&mut pause.captured_memory()).unwrap();
             writer.commit().unwrap();
         } else {
             let machine = restored(&path, &console);
@@ -305,12 +305,13 @@ fn twins_draw_different_random_numbers() {
         let first = Machine::new(&config("random", 1), Resources::serial(console.clone())).unwrap();
         first.run().unwrap();
         console.wait_for("kiln: type", 1);
-        first.pause();
-        let state = first.capture().unwrap();
+        let mut pause = first.pause().unwrap();
+        let state = pause.capture().unwrap();
         let mut writer = Writer::create(&path, &fingerprint().unwrap()).unwrap();
         writer.put("machine", &state).unwrap();
-        writer.memory(&mut first.captured_memory()).unwrap();
+        writer.memory(&mut pause.captured_memory()).unwrap();
         writer.commit().unwrap();
+        drop(pause);
         drop(first);
         let nonce = console.values("nonce");
         let mut drawn = Vec::new();
