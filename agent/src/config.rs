@@ -16,6 +16,9 @@ pub struct Config {
     pub layers: Vec<Layer>,
     /// Where changes go.
     pub writable: Writable,
+    /// What the root directory looks like while it is unchanged: overlayfs takes that from where
+    /// changes go, not from the layers. `None` is root's, 0755, of now.
+    pub root: Option<RootAttributes>,
     /// The guest's host name; also written to `/etc/hostname`.
     pub hostname: String,
     /// Content of `/etc/hosts`; `None` writes localhost and the host name.
@@ -47,6 +50,23 @@ pub struct Layer {
     pub device: String,
     /// File system, e.g. `erofs`.
     pub fstype: String,
+}
+
+/// Attributes of the root directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootAttributes {
+    /// Permission bits, with set-user-ID, set-group-ID and sticky.
+    pub mode: u16,
+    /// The owner.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// The modification time in seconds since the Unix epoch.
+    pub mtime: i64,
+    /// Nanoseconds after that second.
+    pub mtime_ns: u32,
+    /// Extended attributes, full names and values.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// Where the workload's changes to the root go.

@@ -38,6 +38,7 @@ pub(crate) fn from_image(
         cpus: options.cpus,
         guest: agent::Config {
             layers: devices.collect(),
+            root: Some(root_of(&image)),
             hostname: hostname.clone(),
             ..agent::Config::default()
         },
@@ -56,6 +57,11 @@ pub(crate) fn from_image(
     // The machine outlives this process, and so must its claim on the image.
     store.pin(&pins::machine(&machine.spec.id), &[&image])?;
     Ok(machine)
+}
+
+fn root_of(image: &Image) -> agent::RootAttributes {
+    let image::RootAttributes { mode, uid, gid, mtime, mtime_ns, xattrs } = image.root.clone();
+    agent::RootAttributes { mode, uid, gid, mtime, mtime_ns, xattrs }
 }
 
 fn obtain(store: &Store, options: &Options, progress: Progress<'_>) -> anyhow::Result<Image> {

@@ -215,7 +215,8 @@ pub enum Error {
     Stopped,
 }
 
-fn remedy(error: &io::Error) -> &'static str {
+/// What to do about it, after a semicolon, if that is known.
+pub(crate) fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull => "; free some space, for example by pruning images",
         io::ErrorKind::QuotaExceeded => "; the disk quota is used up",

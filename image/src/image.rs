@@ -57,7 +57,8 @@ pub struct RootAttributes {
     pub mtime: i64,
     /// Nanoseconds after that second.
     pub mtime_ns: u32,
-    /// Extended attributes, full names and values.
+    /// Extended attributes, full names and values. An attribute that overlayfs would obey has been
+    /// escaped: it begins with `trusted.overlay.overlay.`.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -72,14 +73,13 @@ impl RootAttributes {
     pub(crate) fn of(layer: &Reader) -> io::Result<Self> {
         let at = layer.root()?.attributes;
         let xattrs = decode_xattrs(&at.xattrs).ok_or(io::ErrorKind::InvalidData)?;
-        let own = xattrs.into_iter().filter(|(name, _)| !name.starts_with(b"trusted.overlay."));
         Ok(Self {
             mode: at.permissions,
             uid: at.uid,
             gid: at.gid,
             mtime: at.mtime,
             mtime_ns: at.mtime_ns,
-            xattrs: own.map(|(name, value)| (name.into(), value.into())).collect(),
+            xattrs: xattrs.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
         })
     }
 }

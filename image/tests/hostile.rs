@@ -7,7 +7,7 @@ use std::path::Path;
 
 use common::tars::{self, Tar};
 use common::text;
-use image::{Digest, EntryProblem, Error, LayerError, PullOptions, Reference, Store};
+use image::{Digest, EntryProblem, Error, LayerError, PullOptions, Reference, Store, TarError};
 
 /// An OCI layout around blobs, without asking anyone whether they make sense.
 struct Layout<'a>(&'a Path);
@@ -265,17 +265,57 @@ fn streams_that_swell_or_break() {
             outcome => panic!("{outcome:?}"),
         }
     }
-    let mut many = Tar::default();
-    for n in 0..5000 {
-        many = many.add(tars::file(format!("{n}")), b"");
-    }
-    let many = many.bytes();
+}
+
+#[test]
+fn metadata_without_end() {
     let mut options = PullOptions::default();
     options.limits.metadata_bytes = 1 << 20;
-    match pull_layers(&[(&many, Digest::of(&many))], &options) {
-        Err(Error::Layer { source: LayerError::Metadata { .. }, .. }) => {}
-        outcome => panic!("{outcome:?}"),
+    // Whiteouts become inodes too, however little their tar says.
+    for prefix in ["", ".wh."] {
+        let mut many = Tar::default();
+        for n in 0..5000 {
+            many = many.add(tars::file(format!("{prefix}{n}")), b"");
+        }
+        let many = many.bytes();
+        match pull_layers(&[(&many, Digest::of(&many))], &options) {
+            Err(Error::Layer { source: LayerError::Metadata { .. }, .. }) => {}
+            outcome => panic!("{outcome:?}"),
+        }
     }
+    // One entry with any number of extended headers, each of an acceptable size.
+    let mut repeated = Tar::default();
+    for n in 0..40 {
+        let value = "v".repeat(60_000);
+        let header = Tar::default().add(tars::file("f").xattr(&format!("user.{n}"), value), b"");
+        let mut bytes = header.open_ended();
+        bytes.truncate(bytes.len() - 512);
+        repeated = repeated.raw(&bytes);
+    }
+    let repeated = repeated.add(tars::file("f"), b"").bytes();
+    match refusal(&repeated) {
+        (EntryProblem::Tar(TarError::TooLong { .. }), _) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Each symbolic link leads 2,000 directories down, and each directory has an entry of its own.
+#[test]
+fn directories_deeper_than_a_stack() {
+    let below = one(tars::file("f"));
+    let mut deep = Tar::default();
+    let mut start = String::new();
+    for link in 0..4 {
+        for depth in 1..=2000 {
+            deep = deep.add(tars::dir(format!("{start}{}", "a/".repeat(depth))), b"");
+        }
+        let end = format!("{start}{}", "a/".repeat(2000));
+        deep = deep.add(tars::symlink(format!("s{link}"), end), b"");
+        start = format!("s{link}/");
+    }
+    let deep = deep.add(tars::file(format!("{start}.wh.gone")), b"").bytes();
+    let layers = [(&below[..], Digest::of(&below)), (&deep, Digest::of(&deep))];
+    pull_layers(&layers, &PullOptions::default()).unwrap();
 }
 
 #[test]
@@ -287,6 +327,9 @@ fn manifests() {
     let sentence = pull_with(&layout.image(&many), &PullOptions::default()).unwrap_err();
     assert!(matches!(sentence, Error::TooManyLayers { found: 128 }));
     assert!(sentence.to_string().contains("at most 127"), "{sentence}");
+    let many = vec![(&tar[..], Digest::of(&tar)); 10_000];
+    let many = pull_with(&layout.image(&many), &PullOptions::default()).unwrap_err();
+    assert!(matches!(many, Error::TooManyLayers { found: 10_000 }), "{many}");
     let most: Vec<Vec<u8>> = (0..127).map(|n| one(tars::file(format!("{n}")))).collect();
     let most: Vec<_> = most.iter().map(|tar| (&tar[..], Digest::of(tar))).collect();
     pull_with(&layout.image(&most), &PullOptions::default()).unwrap();

@@ -3,10 +3,13 @@
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use common::registry::{Breaker, Guard, Registry, certificates};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use common::http::{self, Answer, Asked};
+use common::registry::{Breaker, Guard, Registry, TokenService, certificates};
 use common::tars::{self, Tar};
 use common::{layers, layout, pull, run, text};
 use image::{Digest, Error, Event, Image, Platform, PullOptions, Store};
@@ -134,7 +137,8 @@ fn tls_with_a_private_authority_and_passwords() {
     // bcrypt, which the registry demands; htpasswd(1) is in apache2-utils.
     let line = run("htpasswd", &["-nbB", "user", "secret: word"]);
     std::fs::write(&htpasswd, line).unwrap();
-    let guard = Guard { tls: Some((certificate, key)), htpasswd: Some(htpasswd) };
+    let guard =
+        Guard { tls: Some((certificate, key)), htpasswd: Some(htpasswd), ..Guard::default() };
     let registry = Registry::start(dir.path(), &guard);
     registry.push(&sample(dir.path()), "private", &["--dest-creds", "user:secret: word"]);
     let name = format!("{}/private", registry.host);
@@ -145,33 +149,215 @@ fn tls_with_a_private_authority_and_passwords() {
 
     let mut options = PullOptions::default();
     options.registry.ca_files.push(ca);
-    let docker = |json: String| -> PathBuf {
-        let config = tempfile::tempdir_in(dir.path()).unwrap().keep();
-        std::fs::write(config.join("config.json"), json).unwrap();
-        config
-    };
-    options.registry.docker_config = Some(docker("{}".into()));
+    options.registry.docker_config = Some(docker(dir.path(), "{}"));
     let anonymous = with(&options, &store, &name).unwrap_err();
     assert!(matches!(anonymous, Error::Unauthorized { .. }), "{anonymous}");
 
-    use base64::Engine as _;
-    let auth = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
-    let auths = |text: &str| {
-        docker(format!(
-            r#"{{"auths":{{"https://{}":{{"auth":"{}"}}}}}}"#,
-            registry.host,
-            auth(text)
-        ))
-    };
+    let auths = |text| docker(dir.path(), &auths(&format!("https://{}", registry.host), text));
     options.registry.docker_config = Some(auths("user:wrong"));
     let wrong = with(&options, &store, &name).unwrap_err();
     assert!(matches!(wrong, Error::Unauthorized { .. }), "{wrong}");
     options.registry.docker_config = Some(auths("user:secret: word"));
     assert_eq!(with(&options, &store, &name).unwrap().layers.len(), 2);
 
-    options.registry.docker_config = Some(docker(r#"{"credsStore":"is-not-installed"}"#.into()));
+    options.registry.docker_config =
+        Some(docker(dir.path(), r#"{"credsStore":"is-not-installed"}"#));
     let helper = with(&options, &store, &name).unwrap_err();
     assert!(matches!(helper, Error::Credentials { .. }), "{helper}");
+}
+
+/// A directory with a Docker configuration in it.
+fn docker(dir: &Path, json: &str) -> PathBuf {
+    let config = tempfile::tempdir_in(dir).unwrap().keep();
+    std::fs::write(config.join("config.json"), json).unwrap();
+    config
+}
+
+/// A configuration with a user and a password for one host.
+fn auths(host: &str, user_and_password: &str) -> String {
+    let auth = STANDARD.encode(user_and_password);
+    serde_json::json!({ "auths": { host: { "auth": auth } } }).to_string()
+}
+
+#[test]
+fn tokens() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = TokenService::start(dir.path());
+    let guard = Guard { tokens: Some(service.guard), ..Guard::default() };
+    let registry = Registry::start(dir.path(), &guard);
+    registry.push(&sample(dir.path()), "team/image", &["--dest-creds", "user:secret: word"]);
+    let name = format!("{}/team/image", registry.host);
+    let pull = |config: &str| {
+        service.asked.lock().unwrap().clear();
+        let mut options = PullOptions::default();
+        options.registry.docker_config = Some(docker(dir.path(), config));
+        with(&options, &store(dir.path()), &name)
+    };
+    for refused in ["{}".to_owned(), auths(&registry.host, "user:wrong")] {
+        match pull(&refused) {
+            Err(Error::Unauthorized { reason, .. }) => {
+                assert!(reason.contains("who are you?"), "{reason}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let scope = "repository:team/image:pull";
+    assert_eq!(pull(&auths(&registry.host, "user:secret: word")).unwrap().layers.len(), 2);
+    // One token does for manifest, configuration and layers.
+    assert_eq!(*service.asked.lock().unwrap(), [("GET".to_owned(), scope.to_owned())]);
+
+    // `docker login` of some registries leaves a token to get tokens with, and nothing else.
+    let identity =
+        serde_json::json!({ "auths": { &registry.host: { "identitytoken": "refresh" } } });
+    assert_eq!(pull(&identity.to_string()).unwrap().layers.len(), 2);
+    assert_eq!(*service.asked.lock().unwrap(), [("POST".to_owned(), scope.to_owned())]);
+}
+
+#[test]
+fn mirrors_come_first_and_may_lack_things() {
+    let dir = tempfile::tempdir().unwrap();
+    let (origin_dir, mirror_dir) = (dir.path().join("origin"), dir.path().join("mirror"));
+    for dir in [&origin_dir, &mirror_dir] {
+        std::fs::create_dir(dir).unwrap();
+    }
+    let origin = Registry::start(&origin_dir, &Guard::default());
+    let mirror = Registry::start(&mirror_dir, &Guard::default());
+    let layout = sample(dir.path());
+    mirror.push(&layout, "in/both", &[]);
+    origin.push(&layout, "in/both", &[]);
+    origin.push(&layout, "in/origin", &[]);
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let (log, port) = (asked.clone(), origin.port());
+    let counted = http::serve(move |request| {
+        log.lock().unwrap().push(request.target.clone());
+        http::forward(port, request)
+    });
+    let mut options = PullOptions::default();
+    let mirror = format!("http://{}/", mirror.host);
+    options.registry.mirrors.insert(format!("localhost:{counted}"), vec![mirror]);
+    with(&options, &store(dir.path()), &format!("localhost:{counted}/in/both")).unwrap();
+    let of_images = |asked: &Vec<String>| asked.iter().filter(|url| *url != "/v2/").count();
+    assert_eq!(of_images(&asked.lock().unwrap()), 0, "the mirror has it");
+    with(&options, &store(dir.path()), &format!("localhost:{counted}/in/origin")).unwrap();
+    assert_eq!(of_images(&asked.lock().unwrap()), 4, "manifest, configuration, two layers");
+}
+
+/// A registry that sends something else than what was asked for, or too little, or too much.
+#[test]
+fn what_comes_is_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::start(dir.path(), &Guard::default());
+    registry.push(&sample(dir.path()), "image", &[]);
+    let port = registry.port();
+    let raw = format!("docker://{}/image", registry.host);
+    let digest =
+        Digest::of(run("skopeo", &["inspect", "--raw", "--tls-verify=false", &raw]).as_bytes());
+    let pull = |change: fn(&Asked, &mut Answer)| {
+        let front = http::serve(move |request| {
+            let mut answer = http::forward(port, request);
+            change(request, &mut answer);
+            answer
+        });
+        let home = tempfile::tempdir_in(dir.path()).unwrap();
+        let store = Store::open(home.path()).unwrap();
+        // One at a time: a layer that is stopped because of another keeps what it has, to resume.
+        let options = PullOptions { parallel: 1, ..PullOptions::default() };
+        let name = format!("localhost:{front}/image@{digest}");
+        let error = with(&options, &store, &name).unwrap_err();
+        for kind in ["partial/sha256", "tmp", "tags"] {
+            let left = std::fs::read_dir(home.path().join("images").join(kind)).unwrap().count();
+            assert_eq!(left, 0, "{kind} after {error}");
+        }
+        assert!(store.verify().unwrap().damage.is_empty());
+        error
+    };
+    let manifest = pull(|asked, answer| {
+        if asked.target.contains("/manifests/") {
+            answer.body.push(b' ');
+            answer.headers.retain(|(name, _)| name != "content-length");
+        }
+    });
+    assert!(matches!(manifest, Error::WrongDigest { .. }), "{manifest}");
+    let huge = pull(|asked, answer| {
+        if asked.target.contains("/manifests/") {
+            answer.body.resize(5 << 20, b' ');
+            answer.headers.retain(|(name, _)| name != "content-length");
+        }
+    });
+    assert!(matches!(huge, Error::Connection { transient: false, .. }), "{huge}");
+    let layer = pull(|asked, answer| {
+        if asked.target.contains("/blobs/") && answer.body.len() > 1 << 20 {
+            answer.body[1 << 20] ^= 1;
+        }
+    });
+    assert!(matches!(layer, Error::WrongDigest { .. }), "{layer}");
+    let long = pull(|asked, answer| {
+        if asked.target.contains("/blobs/") {
+            answer.body.push(0);
+            answer.headers.retain(|(name, _)| name != "content-length");
+        }
+    });
+    assert!(matches!(long, Error::WrongSize { .. }), "{long}");
+    let config = pull(|asked, answer| {
+        if asked.target.contains("/blobs/") && answer.body.starts_with(b"{") {
+            answer.body[1] = b'x';
+        }
+    });
+    assert!(matches!(config, Error::WrongDigest { .. }), "{config}");
+}
+
+/// Answers that mean "later".
+#[test]
+fn requests_are_repeated() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::start(dir.path(), &Guard::default());
+    registry.push(&sample(dir.path()), "image", &[]);
+    let port = registry.port();
+    let count = Arc::new(AtomicU64::new(0));
+    let seen = count.clone();
+    let front = http::serve(move |request| {
+        // Each third answer is the true one.
+        let number = seen.fetch_add(1, Ordering::SeqCst);
+        let mut answer = match number % 3 {
+            0 => Answer::new(503, ""),
+            1 => Answer::new(429, r#"{"errors":[{"code":"TOOMANYREQUESTS"}]}"#),
+            _ => return http::forward(port, request),
+        };
+        answer.headers.push(("retry-after".into(), "0".into()));
+        answer
+    });
+    // The question whether it speaks HTTP is not repeated.
+    count.store(2, Ordering::SeqCst);
+    let store = store(dir.path());
+    let options = PullOptions { parallel: 1, ..PullOptions::default() };
+    assert_eq!(
+        with(&options, &store, &format!("localhost:{front}/image")).unwrap().layers.len(),
+        2
+    );
+    assert_eq!(count.load(Ordering::SeqCst), 2 + 1 + 3 * 4);
+}
+
+/// Such a one sends the whole blob when asked for its rest.
+#[test]
+fn a_registry_without_ranges() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::start(dir.path(), &Guard::default());
+    registry.push(&sample(dir.path()), "image", &[]);
+    let port = registry.port();
+    let front = http::serve(move |request| {
+        let mut whole = request.clone();
+        whole.headers.retain(|(name, _)| name != "range");
+        let mut answer = http::forward(port, &whole);
+        // Its own length is stated, so the client sees that the rest is missing.
+        if answer.body.len() > 1 << 20 && request.header("range").is_none() {
+            answer.body.truncate(1 << 20);
+        }
+        answer
+    });
+    let store = store(dir.path());
+    let image = pull(&store, &format!("localhost:{front}/image")).unwrap();
+    assert_eq!(image.layers.len(), 2);
+    assert!(store.verify().unwrap().damage.is_empty());
 }
 
 #[test]

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::os::fd::AsFd;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
 
-use agent::{Config, FailureKind, Layer, MAX_LAYERS, Writable};
-use rustix::fs::CWD;
+use agent::{Config, FailureKind, Layer, MAX_LAYERS, RootAttributes, Writable};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, XattrFlags, setxattr, utimensat};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
@@ -43,8 +45,12 @@ pub(crate) fn assemble(config: &Config) -> Outcome<()> {
         }
     };
     let (upper, work) = (format!("{CHANGES}/upper"), format!("{CHANGES}/work"));
+    let unchanged = !Path::new(&upper).exists();
     for directory in [&upper, &work] {
         fs::create_dir_all(directory).explain(format_args!("make {directory}"))?;
+    }
+    if let Some(root) = config.root.as_ref().filter(|_| unchanged) {
+        take_on(root, &upper)?;
     }
     // overlayfs wants the topmost layer first. "lowerdir+" takes one at a time, so that no number
     // of layers runs into the limit of one option string.
@@ -63,6 +69,22 @@ pub(crate) fn assemble(config: &Config) -> Outcome<()> {
         .map(|(name, value)| (name, value.to_owned()));
     let safe = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     mount_new("devpts", TERMINALS, &terminals, &[], safe)
+}
+
+/// Gives a directory these attributes.
+fn take_on(root: &RootAttributes, directory: &str) -> Outcome<()> {
+    let system = |what: &str| format!("{what} of the root directory");
+    chown(directory, Some(root.uid), Some(root.gid)).explain(system("set the owner"))?;
+    let mode = fs::Permissions::from_mode(root.mode.into());
+    fs::set_permissions(directory, mode).explain(system("set the mode"))?;
+    for (name, value) in &root.xattrs {
+        setxattr(directory, name.as_slice(), value, XattrFlags::empty())
+            .explain(system(&format!("set the attribute {}", name.escape_ascii())))?;
+    }
+    let omitted = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+    let modified = Timespec { tv_sec: root.mtime, tv_nsec: root.mtime_ns.into() };
+    let times = Timestamps { last_access: omitted, last_modification: modified };
+    utimensat(CWD, directory, &times, AtFlags::empty()).explain(system("set the time"))
 }
 
 /// Lets go of the root, so that a writable disk is clean.

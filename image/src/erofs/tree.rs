@@ -79,8 +79,9 @@ pub(crate) struct Tree {
     bytes: u64,
 }
 
-/// An estimate of what a node and its directory entry take, without their variable parts.
+/// Estimates of what an inode and a name take in memory, without their variable parts.
 const NODE_BYTES: u64 = 192;
+const NAME_BYTES: u64 = 64;
 
 impl Tree {
     pub(crate) fn new(root: Attributes) -> Self {
@@ -88,9 +89,19 @@ impl Tree {
         Self { nodes: vec![Node { kind, attributes: root, links: 0 }], bytes: NODE_BYTES }
     }
 
-    /// An upper estimate of the memory the tree takes.
+    /// An upper estimate of the memory that the tree takes, and what was charged to it.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Counts memory that is kept beside the tree and grows with it.
+    pub(crate) fn charge(&mut self, bytes: u64) {
+        self.bytes += bytes;
+    }
+
+    /// Counts an inode with a name of so many bytes, which is going to be added.
+    pub(crate) fn reserve(&mut self, name: usize) {
+        self.bytes += NODE_BYTES + 2 * (NAME_BYTES + name as u64);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -159,7 +170,7 @@ impl Tree {
 
     /// Gives an inode one more name.
     pub(crate) fn link(&mut self, dir: NodeId, name: &[u8], id: NodeId) {
-        self.bytes += 64 + name.len() as u64;
+        self.bytes += NAME_BYTES + name.len() as u64;
         self.nodes[id.0 as usize].links += 1;
         if let Kind::Dir { children, .. } = &mut self.nodes[dir.0 as usize].kind {
             children.insert(name.into(), id);

@@ -1,6 +1,6 @@
 //! Entries applied to a tree, in the archive's order.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::io;
 use std::rc::Rc;
 
@@ -16,6 +16,8 @@ use crate::text::clip_bytes;
 
 /// Linux's `MAXSYMLINKS`.
 const SYMLINKS_MAX: usize = 40;
+/// What the notes on one directory take, besides its name; an upper estimate.
+const NOTES_BYTES: usize = 3 * size_of::<DirNotes>();
 
 /// What is known of a directory besides its inode.
 #[derive(Default)]
@@ -24,7 +26,7 @@ pub(super) struct DirNotes {
     /// The layer hides everything that the layers below have in it.
     pub(super) opaque: bool,
     /// Names that the layer hides.
-    pub(super) whiteouts: Vec<Box<[u8]>>,
+    pub(super) whiteouts: BTreeSet<Box<[u8]>>,
     /// The same directory below; `None` until it was looked for.
     below: Option<Option<Rc<Merged>>>,
 }
@@ -118,6 +120,10 @@ impl<'a> Builder<'a> {
                 LayerError::Entry { entry: clip_bytes(&entry.path), problem }
             }
         })?;
+        self.check_memory()
+    }
+
+    fn check_memory(&self) -> Result<(), LayerError> {
         match self.tree.bytes() > self.limits.metadata_bytes {
             true => Err(LayerError::Metadata { limit: self.limits.metadata_bytes }),
             false => Ok(()),
@@ -130,6 +136,7 @@ impl<'a> Builder<'a> {
             Failure::Layer(error) => error,
             Failure::Entry(problem) => LayerError::Entry { entry: String::new(), problem },
         })?;
+        self.check_memory()?;
         Ok(Built {
             tree: self.tree,
             data: self.data,
@@ -152,8 +159,10 @@ impl<'a> Builder<'a> {
                 return Ok(());
             }
             Marker::Whiteout(gone) => {
-                if let Some(dir) = self.resolve(parents, false)? {
-                    self.notes.entry(dir).or_default().whiteouts.push(gone.into());
+                if let Some(dir) = self.resolve(parents, false)?
+                    && self.notes.entry(dir).or_default().whiteouts.insert(gone.into())
+                {
+                    self.tree.reserve(gone.len());
                 }
                 return Ok(());
             }
@@ -180,8 +189,7 @@ impl<'a> Builder<'a> {
         let attributes = self.attributes(entry)?;
         let kind = match &entry.kind {
             EntryKind::Dir => {
-                let id = self.tree.add_dir(dir, name, attributes);
-                self.notes.insert(id, DirNotes { name: (*name).into(), ..DirNotes::default() });
+                self.add_dir(dir, name, attributes);
                 return Ok(());
             }
             EntryKind::HardLink => return Ok(()),
@@ -324,7 +332,9 @@ impl<'a> Builder<'a> {
                 id
             }
         };
-        self.unstated.insert((target_dir, (*target_name).into()));
+        if self.unstated.insert((target_dir, (*target_name).into())) {
+            self.tree.charge((NOTES_BYTES + target_name.len()) as u64);
+        }
         self.link_new(dir, name, id, missing())
     }
 
@@ -368,11 +378,7 @@ impl<'a> Builder<'a> {
                 None => match self.lower_child(at, &part)? {
                     Some(Below::Dir(merged, found)) => {
                         let attributes = copy::attributes(&found).map_err(lower)?;
-                        let id = self.tree.add_dir(at, &part, attributes);
-                        let below = Some(Some(merged));
-                        let notes = DirNotes { name: part, below, ..DirNotes::default() };
-                        self.notes.insert(id, notes);
-                        at = id;
+                        at = self.imply(at, &part, attributes, Some(merged));
                         continue;
                     }
                     Some(Below::Other(_, found)) => match copy::symlink(found) {
@@ -380,11 +386,7 @@ impl<'a> Builder<'a> {
                         None => return Err(EntryProblem::NotADirectory(clip_bytes(&part)).into()),
                     },
                     None if create => {
-                        let id = self.tree.add_dir(at, &part, default_dir());
-                        let below = Some(None);
-                        let notes = DirNotes { name: part, below, ..DirNotes::default() };
-                        self.notes.insert(id, notes);
-                        at = id;
+                        at = self.imply(at, &part, default_dir(), None);
                         continue;
                     }
                     None => return Ok(None),
@@ -406,11 +408,16 @@ impl<'a> Builder<'a> {
 
     /// What the layers below show under that name, unless this layer hides it.
     pub(super) fn lower_child(&mut self, dir: NodeId, name: &[u8]) -> Outcome<Option<Below>> {
-        let notes = self.notes.entry(dir).or_default();
-        if notes.opaque || notes.whiteouts.iter().any(|gone| **gone == *name) {
-            return Ok(None);
+        match self.hides(dir, name) {
+            true => Ok(None),
+            false => self.lookup_below(dir, name),
         }
-        self.lookup_below(dir, name)
+    }
+
+    /// Whether this layer has a mark that the name below is gone.
+    fn hides(&self, dir: NodeId, name: &[u8]) -> bool {
+        let notes = self.notes.get(&dir);
+        notes.is_some_and(|notes| notes.opaque || notes.whiteouts.contains(name))
     }
 
     /// What the layers below show under that name.
@@ -424,23 +431,70 @@ impl<'a> Builder<'a> {
 
     /// The same directory in the layers below.
     pub(super) fn below(&mut self, dir: NodeId) -> Outcome<Option<Rc<Merged>>> {
-        let notes = self.notes.entry(dir).or_default();
-        if let Some(known) = &notes.below {
-            return Ok(known.clone());
-        }
-        let name = notes.name.clone();
         let layers = self.lower()?;
-        let found = if dir == ROOT {
-            Some(layers.root().map_err(lower)?)
-        } else {
-            let parent = self.tree.parent(dir);
-            match self.lower_child(parent, &name)? {
-                Some(Below::Dir(merged, _)) => Some(merged),
-                _ => None,
+        // Up to a directory that is known, and down again: the archive chooses how deep its
+        // directories are, so this does not call itself.
+        let mut unknown = Vec::new();
+        let mut at = dir;
+        let mut found = loop {
+            if let Some(known) = &self.notes.entry(at).or_default().below {
+                break known.clone();
             }
+            if at == ROOT {
+                let root = Some(layers.root().map_err(lower)?);
+                self.set_below(ROOT, root.clone());
+                break root;
+            }
+            unknown.push(at);
+            at = self.tree.parent(at);
         };
-        self.notes.entry(dir).or_default().below = Some(found.clone());
+        while let Some(id) = unknown.pop() {
+            let name = self.notes.entry(id).or_default().name.clone();
+            found = match found {
+                Some(merged) if !self.hides(self.tree.parent(id), &name) => {
+                    match layers.lookup(&merged, &name).map_err(lower)? {
+                        Some(Below::Dir(merged, _)) => Some(merged),
+                        _ => None,
+                    }
+                }
+                _ => None,
+            };
+            self.set_below(id, found.clone());
+        }
         Ok(found)
+    }
+
+    /// Every name in the root that a layer below has.
+    pub(super) fn names_below_root(&mut self) -> Outcome<BTreeSet<Box<[u8]>>> {
+        match self.below(ROOT)? {
+            Some(root) => self.lower()?.names(&root).map_err(lower),
+            None => Ok(BTreeSet::new()),
+        }
+    }
+
+    fn set_below(&mut self, dir: NodeId, below: Option<Rc<Merged>>) {
+        self.tree.charge(below.as_ref().map_or(0, |merged| merged.bytes()));
+        self.notes.entry(dir).or_default().below = Some(below);
+    }
+
+    /// A directory that this layer does not state, and where it is below.
+    fn imply(
+        &mut self,
+        dir: NodeId,
+        name: &[u8],
+        attributes: Attributes,
+        below: Option<Rc<Merged>>,
+    ) -> NodeId {
+        let id = self.add_dir(dir, name, attributes);
+        self.set_below(id, below);
+        id
+    }
+
+    fn add_dir(&mut self, dir: NodeId, name: &[u8], attributes: Attributes) -> NodeId {
+        let id = self.tree.add_dir(dir, name, attributes);
+        self.tree.charge((NOTES_BYTES + name.len()) as u64);
+        self.notes.insert(id, DirNotes { name: name.into(), ..DirNotes::default() });
+        id
     }
 
     pub(super) fn notes(&mut self) -> &mut HashMap<NodeId, DirNotes> {

@@ -42,7 +42,7 @@ pub enum LayerError {
     #[error("it cannot be decompressed: {0}")]
     Decompress(io::Error),
     /// The layer file could not be written.
-    #[error("its layer file could not be written: {0}")]
+    #[error("its layer file could not be written: {0}{remedy}", remedy = crate::error::remedy(.0))]
     Output(io::Error),
     /// A file of a lower layer could not be read.
     #[error("a layer below it could not be read: {0}")]

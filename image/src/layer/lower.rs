@@ -1,5 +1,6 @@
 //! The layers below, seen as overlayfs would merge them.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::rc::Rc;
 
@@ -22,6 +23,14 @@ pub(super) enum Below {
     Other(usize, Found),
 }
 
+impl Merged {
+    /// The memory it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        let xattrs: usize = self.0.iter().map(|(_, found)| found.attributes.xattrs.len()).sum();
+        (size_of_val(&self.0[..]) + xattrs) as u64
+    }
+}
+
 impl Lower {
     pub(crate) fn new(layers: Vec<Reader>) -> Self {
         Self { layers }
@@ -34,6 +43,18 @@ impl Lower {
     pub(super) fn root(&self) -> io::Result<Rc<Merged>> {
         let roots = self.layers.iter().enumerate().map(|(i, layer)| Ok((i, layer.root()?)));
         Ok(Rc::new(Merged(roots.collect::<io::Result<_>>()?)))
+    }
+
+    /// Every name in the directory, also those that a higher layer hides.
+    pub(super) fn names(&self, dir: &Merged) -> io::Result<BTreeSet<Box<[u8]>>> {
+        let mut names = BTreeSet::new();
+        for (index, layer_dir) in &dir.0 {
+            self.layers[*index].list(layer_dir, &mut |name, _| {
+                names.insert(name.into());
+                Ok(())
+            })?;
+        }
+        Ok(names)
     }
 
     /// Looks a name up as overlayfs does (`ovl_lookup`): the highest layer wins; directories are

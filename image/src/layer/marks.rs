@@ -6,7 +6,7 @@
 
 use super::builder::{Builder, Failure};
 use super::lower::OPAQUE;
-use crate::erofs::{Attributes, Kind, NodeId, XattrError, decode_xattrs, encode_xattrs};
+use crate::erofs::{Attributes, Kind, NodeId, ROOT, XattrError, decode_xattrs, encode_xattrs};
 use crate::layer::EntryProblem;
 
 pub(super) fn apply(builder: &mut Builder<'_>) -> Result<(), Failure> {
@@ -16,15 +16,19 @@ pub(super) fn apply(builder: &mut Builder<'_>) -> Result<(), Failure> {
     marked.sort_unstable();
     for id in marked {
         let Some(notes) = builder.notes().get(&id) else { continue };
-        let (opaque, whiteouts) = (notes.opaque, notes.whiteouts.clone());
-        if opaque {
-            // `below` answers for the directory itself, which its own marker does not hide.
-            if builder.below(id)?.is_some() {
-                set_opaque(builder, id)?;
+        let gone = match notes.opaque {
+            false => notes.whiteouts.clone(),
+            // overlayfs merges the layers' roots whatever attributes they have.
+            true if id == ROOT => builder.names_below_root()?,
+            true => {
+                // `below` answers for the directory itself, which its own marker does not hide.
+                if builder.below(id)?.is_some() {
+                    set_opaque(builder, id)?;
+                }
+                continue;
             }
-            continue;
-        }
-        for name in whiteouts {
+        };
+        for name in gone {
             if builder.lookup_below(id, &name)?.is_none() {
                 continue;
             }

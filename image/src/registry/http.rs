@@ -47,6 +47,7 @@ impl Client {
     /// With `https_only`, neither a redirect nor a token service may be plain HTTP.
     pub(super) fn new(https_only: bool, ca_files: &[PathBuf]) -> Result<Self, Error> {
         let agent = Agent::config_builder()
+            .proxy(super::proxy::from_environment(https_only)?)
             .http_status_as_error(false)
             .https_only(https_only)
             .timeout_connect(Some(CONNECT_TIMEOUT))

@@ -4,6 +4,7 @@
 mod auth;
 mod credentials;
 mod http;
+mod proxy;
 
 use std::collections::BTreeMap;
 use std::io::Read;

@@ -1,8 +1,10 @@
 //! Extended headers (POSIX.1-2017, `pax`, "pax Extended Header").
 
+use super::sparse::EXTENTS_MAX;
 use super::{TarError, Xattr};
 
-/// The most bytes of one extended header: room for 256 KiB of attributes and then some.
+/// The most bytes of one extended header, and of what all of an entry's headers leave: room for
+/// 256 KiB of attributes and then some.
 pub(super) const PAX_MAX: u64 = 1 << 20;
 
 /// The records that matter to a layer; `None` where there was none.
@@ -47,7 +49,17 @@ impl Pax {
             let Some(equals) = record.iter().position(|b| *b == b'=') else { return Err(bad) };
             self.record(&record[..equals], &record[equals + 1..])?;
         }
-        Ok(())
+        match self.kept() > PAX_MAX {
+            true => Err(TarError::TooLong { field: "set of pax headers", limit: PAX_MAX }),
+            false => Ok(()),
+        }
+    }
+
+    /// Bytes of names and values.
+    fn kept(&self) -> u64 {
+        let names = [&self.path, &self.link, &self.sparse.name].into_iter().flatten();
+        let xattrs = self.xattrs.iter().map(|(name, value)| name.len() + value.len());
+        names.map(Vec::len).chain(xattrs).sum::<usize>() as u64
     }
 
     fn record(&mut self, key: &[u8], value: &[u8]) -> Result<(), TarError> {
@@ -108,6 +120,9 @@ impl Pax {
 impl PaxSparse {
     fn set(&mut self, set: impl FnOnce(&mut Self, u64), value: &[u8]) -> Result<(), TarError> {
         let number = decimal(value).ok_or(TarError::Field { field: "sparse map" })?;
+        if self.numbers.len() >= 2 * EXTENTS_MAX {
+            return Err(TarError::TooLong { field: "sparse map", limit: EXTENTS_MAX as u64 });
+        }
         self.seen = true;
         set(self, number);
         Ok(())

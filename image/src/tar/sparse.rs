@@ -7,7 +7,7 @@ use super::header::{BLOCK, Header, number};
 use super::pax::{PaxSparse, decimal};
 
 /// The most extents of one file.
-const EXTENTS_MAX: usize = 1 << 20;
+pub(super) const EXTENTS_MAX: usize = 1 << 20;
 
 /// Where a sparse file has data, and how large it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Layer files as overlayfs would show them, read by `erofs-rs`: an independent reader, and an
-//! independent merge (Linux `Documentation/filesystems/overlayfs.rst`, "Upper and Lower").
+//! independent merge (Linux `Documentation/filesystems/overlayfs.rst`, "Upper and Lower"). The
+//! roots are all merged, whatever attributes they have (`ovl_get_root`).
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -33,7 +34,7 @@ pub(crate) fn merged(image: &image::Image) -> Tree {
         uid: root.uid,
         gid: root.gid,
         mtime: (root.mtime, root.mtime_ns.into()),
-        xattrs: root.xattrs.iter().cloned().collect(),
+        xattrs: shown(root.xattrs.iter().cloned()),
         ..Seen::default()
     };
     tree.insert(Vec::new(), seen);
@@ -107,23 +108,12 @@ impl<'a> Layer<'a> {
 
 fn seen(layer: &Fs<'_>, inode: Inode) -> Seen {
     let (seconds, nanoseconds) = inode.modified_unix();
-    let mut xattrs = BTreeMap::new();
-    for (name, value) in layer.xattrs_inode(inode).expect("attributes") {
-        // overlayfs shows escaped attributes with the escape undone, and hides its own.
-        match name.strip_prefix(b"trusted.overlay.") {
-            None => xattrs.insert(name, value),
-            Some(own) => match own.strip_prefix(b"overlay.") {
-                Some(rest) => xattrs.insert([&b"trusted.overlay."[..], rest].concat(), value),
-                None => None,
-            },
-        };
-    }
     let mut seen = Seen {
         permissions: inode.permissions().mode() & 0o7777,
         uid: inode.uid(),
         gid: inode.gid(),
         mtime: (seconds, nanoseconds.into()),
-        xattrs,
+        xattrs: shown(layer.xattrs_inode(inode).expect("attributes")),
         links: inode.nlink().into(),
         ..Seen::default()
     };
@@ -144,6 +134,20 @@ fn seen(layer: &Fs<'_>, inode: Inode) -> Seen {
     }
     seen.device = inode.device().unwrap_or_default();
     seen
+}
+
+/// Attributes as overlayfs shows them: escapes undone, its own hidden.
+fn shown(stored: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let shown = stored.into_iter().filter_map(|(name, value)| {
+        match name.strip_prefix(b"trusted.overlay.") {
+            None => Some((name, value)),
+            Some(own) => {
+                let rest = own.strip_prefix(b"overlay.")?;
+                Some(([b"trusted.overlay.", rest].concat(), value))
+            }
+        }
+    });
+    shown.collect()
 }
 
 struct Contents<'a> {

@@ -4,10 +4,14 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
+use super::http::{self, Answer};
 use super::{run, text};
 
 /// A registry, stopped when dropped.
@@ -24,6 +28,8 @@ pub(crate) struct Guard {
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
     /// An htpasswd file.
     pub(crate) htpasswd: Option<PathBuf>,
+    /// Where its token service is, and whose tokens it believes: a certificate.
+    pub(crate) tokens: Option<(String, PathBuf)>,
 }
 
 impl Registry {
@@ -43,6 +49,13 @@ impl Registry {
             if let Some(file) = &guard.htpasswd {
                 config +=
                     &format!("auth:\n  htpasswd:\n    realm: test\n    path: {}\n", text(file));
+            }
+            if let Some((realm, certificate)) = &guard.tokens {
+                config += &format!(
+                    "auth:\n  token:\n    realm: {realm}\n    service: test service\n    \
+                     issuer: test issuer\n    rootcertbundle: {}\n",
+                    text(certificate)
+                );
             }
             let path = dir.join(format!("registry-{port}.yml"));
             std::fs::write(&path, config).unwrap();
@@ -117,6 +130,83 @@ pub(crate) fn certificates(dir: &Path) -> (PathBuf, PathBuf, PathBuf) {
     let signed = ["-CA", text(&ca), "-CAkey", text(&ca_key), "-out", text(&certificate)];
     run("openssl", &[&sign[..], &signed, &["-extfile", text(&extensions)]].concat());
     (ca, certificate, key)
+}
+
+/// A service that gives tokens for a registry (`distribution/docs/spec/auth`): to `user` with the
+/// password `secret: word`, or to who has the refresh token `refresh`.
+pub(crate) struct TokenService {
+    /// For [`Guard::tokens`].
+    pub(crate) guard: (String, PathBuf),
+    /// What was asked for: method and scope.
+    pub(crate) asked: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+impl TokenService {
+    pub(crate) fn start(dir: &Path) -> Self {
+        let (certificate, key) = (dir.join("tokens.pem"), dir.join("tokens.key"));
+        let subject = ["req", "-x509", "-subj", "/CN=tokens", "-days", "30", "-newkey", "rsa:2048"];
+        let files = ["-nodes", "-keyout", text(&key), "-out", text(&certificate)];
+        run("openssl", &[&subject[..], &files].concat());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (place, log, pem) = (dir.to_owned(), asked.clone(), certificate.clone());
+        let basic = format!("Basic {}", STANDARD.encode("user:secret: word"));
+        let port = http::serve(move |request| {
+            let query = request.target.split_once('?').map_or("", |(_, query)| query);
+            let form = if request.method == "POST" { &request.body } else { query };
+            let field = |name| {
+                let fields = form.split('&').filter_map(|field| field.split_once('='));
+                fields.filter(|(key, _)| *key == name).map(|(_, value)| decoded(value)).next()
+            };
+            let scope = field("scope").unwrap_or_default();
+            log.lock().unwrap().push((request.method.clone(), scope.clone()));
+            let known = request.header("authorization") == Some(&basic)
+                || field("refresh_token").as_deref() == Some("refresh");
+            if !known || field("service").as_deref() != Some("test service") {
+                return Answer::new(401, r#"{"errors":[{"message":"who are you?"}]}"#);
+            }
+            let token = token(&place, &pem, &key, &scope);
+            // Each of the two names that the specification has for it.
+            let name = if request.method == "POST" { "access_token" } else { "token" };
+            Answer::new(200, serde_json::json!({ name: token }).to_string())
+        });
+        Self { guard: (format!("http://localhost:{port}/token"), certificate), asked }
+    }
+}
+
+/// A JSON web token (RFC 7519) with the access that was asked for, signed with RS256.
+fn token(dir: &Path, certificate: &Path, key: &Path, scope: &str) -> String {
+    let pem = std::fs::read_to_string(certificate).unwrap();
+    let der: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let [kind, name, actions] = scope.splitn(3, ':').collect::<Vec<_>>()[..] else {
+        panic!("{scope}");
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let header = serde_json::json!({ "typ": "JWT", "alg": "RS256", "x5c": [der] });
+    let claims = serde_json::json!({
+        "iss": "test issuer", "aud": "test service", "sub": "user", "jti": "1",
+        "iat": now - 60, "nbf": now - 60, "exp": now + 3600,
+        "access": [{ "type": kind, "name": name, "actions": actions.split(',').collect::<Vec<_>>() }],
+    });
+    let part = |json: serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    let signed = format!("{}.{}", part(header), part(claims));
+    let place = tempfile::tempdir_in(dir).unwrap();
+    let (input, output) = (place.path().join("input"), place.path().join("output"));
+    std::fs::write(&input, &signed).unwrap();
+    let sign = ["dgst", "-sha256", "-sign", text(key), "-out", text(&output), text(&input)];
+    run("openssl", &sign);
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(std::fs::read(output).unwrap()))
+}
+
+/// Undoes percent-encoding.
+fn decoded(text: &str) -> String {
+    let mut pieces = text.split('%');
+    let mut out = pieces.next().unwrap_or_default().replace('+', " ");
+    for piece in pieces {
+        let (code, rest) = piece.split_at(2);
+        out.push(char::from(u8::from_str_radix(code, 16).unwrap()));
+        out += &rest.replace('+', " ");
+    }
+    out
 }
 
 /// Passes connections on to a port, and cuts each after so many bytes of answers while it may.
