@@ -34,8 +34,8 @@ fn resolve_in(user: &str, extra: &[String], passwd: &str, group: &str) -> Outcom
     let user = if user.is_empty() { "0" } else { user };
     let entry = user_entry(user, passwd);
     let uid = match (&entry, user.parse()) {
-        (Some(entry), _) => entry.uid,
-        (None, Ok(uid)) => uid,
+        (Some(entry), _) => in_range(entry.uid)?,
+        (None, Ok(uid)) => in_range(uid)?,
         (None, Err(_)) => {
             return Err(failure(
                 FailureKind::NoSuchUser,
@@ -45,7 +45,7 @@ fn resolve_in(user: &str, extra: &[String], passwd: &str, group: &str) -> Outcom
     };
     let gid = match main_group {
         Some(name) => group_number(name, group)?,
-        None => entry.as_ref().map_or(0, |entry| entry.gid),
+        None => in_range(entry.as_ref().map_or(0, |entry| entry.gid))?,
     };
     let mut groups = vec![gid];
     if let (Some(entry), None) = (&entry, main_group) {
@@ -62,6 +62,15 @@ fn resolve_in(user: &str, extra: &[String], passwd: &str, group: &str) -> Outcom
     });
     let home = entry.map(|entry| entry.home).filter(|home| !home.is_empty());
     Ok(Identity { uid, gid, groups, home: home.unwrap_or_else(|| "/".to_owned()) })
+}
+
+/// Docker's range. Above it is the number that tells setresuid(2) to change nothing: such a user would stay root.
+fn in_range(number: u32) -> Outcome<u32> {
+    if number <= i32::MAX as u32 {
+        return Ok(number);
+    }
+    let message = format!("the user or group {number} is out of the range of 0 to 2147483647");
+    Err(failure(FailureKind::NoSuchUser, message))
 }
 
 struct UserEntry {
@@ -97,16 +106,18 @@ fn groups_of(group: &str) -> impl Iterator<Item = (&str, u32, &str)> {
 
 fn group_number(name: &str, group: &str) -> Outcome<u32> {
     let named = groups_of(group).find(|(known, ..)| *known == name).map(|(_, gid, _)| gid);
-    named.or_else(|| name.parse().ok()).ok_or_else(|| {
+    let number = named.or_else(|| name.parse().ok()).ok_or_else(|| {
         failure(
             FailureKind::NoSuchUser,
             format!("the image has no group {name}: no matching entry in its /etc/group"),
         )
-    })
+    })?;
+    in_range(number)
 }
 
 fn memberships<'a>(user: &'a str, group: &'a str) -> impl Iterator<Item = u32> + 'a {
     groups_of(group)
+        .filter(|(_, gid, _)| in_range(*gid).is_ok())
         .filter(move |(.., members)| members.split(',').any(|member| member == user))
         .map(|(_, gid, _)| gid)
 }
@@ -156,6 +167,25 @@ mod tests {
     fn an_explicit_group_is_the_only_one_besides_those_added() {
         assert_eq!(identity("web:log", &[]).unwrap().groups, [9]);
         assert_eq!(identity("web:log", &["adm", "50", "log"]).unwrap().groups, [9, 4, 50]);
+    }
+
+    #[test]
+    fn numbers_that_mean_nobody_are_refused() {
+        assert_eq!(identity("2147483647:2147483647", &[]).unwrap().gid, 2_147_483_647);
+        for (user, groups) in [
+            ("2147483648", &[][..]),
+            ("4294967295", &[]),
+            ("0:4294967295", &[]),
+            ("0", &["2147483648"]),
+        ] {
+            assert_eq!(identity(user, groups).unwrap_err().kind, FailureKind::NoSuchUser, "{user}");
+        }
+        let passwd = "high:x:4294967295:0::/:\nwide:x:1:4294967295::/:\n";
+        for user in ["high", "wide"] {
+            assert!(resolve_in(user, &[], passwd, "").is_err(), "{user}");
+        }
+        let group = "root:x:0:\nodd:x:4294967295:root\n";
+        assert_eq!(resolve_in("", &[], PASSWD, group).unwrap().groups, [0]);
     }
 
     #[test]
