@@ -48,6 +48,12 @@ impl Home {
         Ok(Self { root })
     }
 
+    /// The home that the directory of a machine is in.
+    pub(crate) fn of_machine(directory: &Path) -> anyhow::Result<Self> {
+        let root = directory.ancestors().nth(2).context("a machine's directory is in a home")?;
+        Self::at(root.to_path_buf())
+    }
+
     /// The directory itself; the image store lives in it.
     pub fn root(&self) -> &Path {
         &self.root

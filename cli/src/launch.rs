@@ -14,6 +14,7 @@ use crate::{
     control::{Client, ControlError},
     exit::{Exit, KILN_FAILED},
     record::{Machine, State},
+    session,
 };
 
 /// The hidden subcommand that is a machine's process.
@@ -65,8 +66,13 @@ impl Launched {
         let _ = self.child.wait();
     }
 
-    /// What happened to a machine whose stdio broke off.
-    pub(crate) fn lost(&self, error: agent::ProtocolError) -> anyhow::Error {
+    /// What happened when the stdio of this machine broke off.
+    pub(crate) fn lost(&self, broken: session::Broken) -> anyhow::Error {
+        let error = match broken {
+            session::Broken::Link(error) => error,
+            // The machine is well, and goes on.
+            output @ session::Broken::Output(_) => return output.into(),
+        };
         // Its process may be writing down why.
         self.machine.wait_gone(Duration::from_secs(5));
         self.explain(ControlError::Broken(error.to_string()))

@@ -39,6 +39,18 @@ pub(crate) fn unpin(home: &Home, owner: &str) -> anyhow::Result<()> {
     Ok(Store::open(home.root())?.unpin(owner)?)
 }
 
+/// Takes back the claims of machines that are gone; a record is there before its pin, so these have no owner.
+pub(crate) fn sweep(home: &Home) -> anyhow::Result<()> {
+    let store = Store::open(home.root())?;
+    for held in store.pins()? {
+        let machine = held.owner.strip_prefix("machine-");
+        if machine.is_some_and(|id| !home.machines().join(id).exists()) {
+            store.unpin(&held.owner)?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes all claims anew.
 pub(crate) fn renew(home: &Home) -> anyhow::Result<()> {
     let store = Store::open(home.root())?;

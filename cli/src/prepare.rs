@@ -20,6 +20,7 @@ pub(crate) fn from_image(
 ) -> anyhow::Result<Machine> {
     let kernel = guest_files::kernel(home)?;
     let initramfs = guest_files::initramfs(home)?;
+    pins::sweep(home)?;
     let store = Store::open(home.root())?;
     let image = obtain(&store, options, progress)?;
     let id = random_id()?;

@@ -7,7 +7,7 @@ use hyper::Method;
 
 use crate::{
     Home, Options, agent_link,
-    control::{StopRequest, WaitReply},
+    control::{Client, StopRequest, WaitReply},
     launch::{self, Launched},
     prepare,
     record::{Machine, PortMapping},
@@ -103,15 +103,7 @@ impl Sandbox {
     /// # Errors
     /// When the machine's process was killed.
     pub fn wait(&self) -> anyhow::Result<i32> {
-        if self.machine.is_alive() {
-            let client = launch::running(&self.machine)?;
-            if let Ok(WaitReply { exit_code }) = client.call(Method::GET, "/v1/wait", &()) {
-                return Ok(exit_code);
-            }
-        }
-        // It ended before it could answer.
-        let state = Machine::open(&self.machine.directory)?.state;
-        state.exit_code.ok_or_else(|| anyhow::anyhow!("machine {} never ran", self.name()))
+        wait(&self.machine)
     }
 
     /// Asks its process to end, insists after the machine's stop time-out, and waits until the machine is off.
@@ -133,6 +125,21 @@ impl Sandbox {
 
 /// How long a machine's process may take to end after its guest did.
 const GONE_LIMIT: Duration = Duration::from_secs(15);
+
+/// Waits until a machine is off; the exit status of its process.
+pub(crate) fn wait(machine: &Machine) -> anyhow::Result<i32> {
+    if machine.is_alive() {
+        let reply = Client::new(&machine.directory).call(Method::GET, "/v1/wait", &());
+        // Off altogether, so that it can be removed: its process ends a little later than the guest's.
+        machine.wait_gone(GONE_LIMIT);
+        if let Ok(WaitReply { exit_code }) = reply {
+            return Ok(exit_code);
+        }
+    }
+    // It ended before it could answer.
+    let state = Machine::open(&machine.directory)?.state;
+    state.exit_code.ok_or_else(|| anyhow::anyhow!("machine {} never ran", machine.spec.name))
+}
 
 /// Stops a machine; one that has ended is stopped already.
 pub(crate) fn stop(machine: &Machine, request: &StopRequest) -> anyhow::Result<()> {

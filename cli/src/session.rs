@@ -42,16 +42,33 @@ pub enum Ended {
     Detached,
 }
 
+/// Why a session broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// This process's own output cannot be written.
+    #[error("cannot write the output: {0}")]
+    Output(#[source] io::Error),
+    /// The way to the process failed.
+    #[error(transparent)]
+    Link(#[from] ProtocolError),
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Self::Link(error.into())
+    }
+}
+
 /// Carries stdio between this process and an attached stream until the process ends: its output goes to `out` and `err`.
 ///
 /// # Errors
-/// When the stream fails, or standard output cannot be written.
+/// [`Broken`].
 pub fn run(
     stream: UnixStream,
     stdio: Stdio,
     out: &mut dyn Write,
     err: &mut dyn Write,
-) -> Result<Ended, ProtocolError> {
+) -> Result<Ended, Broken> {
     let raw = if stdio.tty { RawMode::enter()? } else { None };
     let link = Arc::new(Link {
         stream: Mutex::new(stream.try_clone()?),
@@ -226,26 +243,25 @@ fn write_out(
     link: &Link,
     out: &mut dyn Write,
     err: &mut dyn Write,
-) -> Result<Exit, ProtocolError> {
+) -> Result<Exit, Broken> {
     let (mut stdout, mut stderr) = (0, 0);
     for arrival in arrivals {
         let (channel, end, bytes) = match arrival {
             Arrival::Output { channel, end, bytes } => (channel, end, bytes),
-            Arrival::End(end) => return end,
+            Arrival::End(end) => return Ok(end?),
         };
         if channel == Channel::Stderr {
-            err.write_all(&bytes)?;
+            err.write_all(&bytes).map_err(Broken::Output)?;
             stderr = end;
         } else {
-            out.write_all(&bytes)?;
-            out.flush()?;
+            out.write_all(&bytes).and_then(|()| out.flush()).map_err(Broken::Output)?;
             stdout = end;
         }
         link.written(channel, bytes.len());
         // It fails once the process has ended, and what arrived before that is still to be written.
         let _ = link.send(&Input::Ack { stdout, stderr });
     }
-    Err(ProtocolError::Closed)
+    Err(ProtocolError::Closed.into())
 }
 
 enum StdinEnd {

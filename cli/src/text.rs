@@ -75,7 +75,8 @@ pub(crate) fn since(then: Timestamp) -> String {
     duration(Timestamp::now().as_second() - then.as_second())
 }
 
-/// A time as people and scripts write it: RFC 3339, seconds since the epoch, or a duration ago such as `10m`.
+/// A time as people and scripts write it: RFC 3339, a date or a date and time of the local zone, seconds since the
+/// epoch with or without a fraction, or a duration ago such as `10m`.
 ///
 /// # Errors
 /// A sentence that says how to write a time.
@@ -83,14 +84,27 @@ pub(crate) fn parse_time(text: &str) -> anyhow::Result<Timestamp> {
     if let Ok(time) = text.parse() {
         return Ok(time);
     }
-    if let Ok(seconds) = text.parse::<i64>() {
-        return Ok(Timestamp::from_second(seconds)?);
+    if let Ok(local) = text.parse::<jiff::civil::DateTime>() {
+        return Ok(local.to_zoned(jiff::tz::TimeZone::system())?.timestamp());
+    }
+    if let Some(nanoseconds) = since_epoch(text) {
+        return Ok(Timestamp::from_nanosecond(nanoseconds)?);
     }
     parse_duration(text).ok().and_then(|ago| (Timestamp::now() - ago).into()).with_context(|| {
         format!(
             "{text:?} is no time; write one like 2030-01-31T12:00:00Z or a duration such as 10m"
         )
     })
+}
+
+/// Nanoseconds of `seconds[.fraction]`.
+fn since_epoch(text: &str) -> Option<i128> {
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if fraction.len() > 9 || !fraction.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let nanoseconds: i128 = format!("{fraction:0<9}").parse().ok()?;
+    Some(i128::from(seconds.parse::<u64>().ok()?) * 1_000_000_000 + nanoseconds)
 }
 
 /// A duration such as `1500ms`, `10s`, `5m`, `1h30m`, or a number of seconds.
@@ -106,6 +120,15 @@ pub(crate) fn parse_duration(text: &str) -> anyhow::Result<std::time::Duration> 
         .with_context(|| format!("{text:?} is no duration; write one such as 1500ms, 10s or 5m"))?;
     signed.try_into().with_context(|| format!("{text:?} is negative"))
 }
+
+/// `println!` that returns the error of a reader that has gone, as in `kiln ps | head -1`, instead of panicking.
+macro_rules! say {
+    ($($arg:tt)*) => {{
+        use std::io::Write;
+        writeln!(std::io::stdout(), $($arg)*)
+    }};
+}
+pub(crate) use say;
 
 /// Prints rows in columns, three spaces apart.
 pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
@@ -173,6 +196,12 @@ mod tests {
         assert!(parse_duration("soon").is_err());
         assert_eq!(parse_time("2030-01-31T12:00:00Z").unwrap().as_second(), 1_896_091_200);
         assert_eq!(parse_time("17").unwrap().as_second(), 17);
+        assert_eq!(parse_time("1136073845.5").unwrap().as_millisecond(), 1_136_073_845_500);
+        let date = parse_time("2030-01-31").unwrap();
+        assert_eq!(date, parse_time("2030-01-31T00:00:00").unwrap());
+        let utc = parse_time("2030-01-31T00:00:00Z").unwrap();
+        assert!((date.as_second() - utc.as_second()).abs() <= 14 * 3600, "{date}");
+        assert!(parse_time("1.x").is_err());
         assert!(parse_time("10m").unwrap() < Timestamp::now());
         assert!(parse_time("yesterday").is_err());
     }

@@ -29,7 +29,10 @@ use crate::{
 
 /// Run an image until it is ready, and keep a snapshot of that moment
 #[derive(Debug, Parser)]
-#[command(trailing_var_arg = true)]
+#[command(trailing_var_arg = true, disable_help_flag = true)]
+#[command(
+    override_usage = "kiln bake [OPTIONS] --ready <READY> --output <NAME> IMAGE [COMMAND] [ARG...]"
+)]
 pub(super) struct Args {
     #[command(flatten)]
     new: NewArgs,
@@ -45,11 +48,9 @@ pub(super) struct Args {
     /// Name of the snapshot
     #[arg(short, long)]
     output: String,
-    /// The image
-    image: String,
-    /// The command and its arguments
-    #[arg(allow_hyphen_values = true)]
-    command: Vec<String>,
+    /// The image, then the command and its arguments
+    #[arg(required = true, value_name = "IMAGE [COMMAND]")]
+    target: Vec<String>,
 }
 
 /// What tells that a machine is ready.
@@ -99,7 +100,7 @@ fn bake(args: &Args) -> anyhow::Result<u8> {
             args.output
         );
     }
-    let options = Options { auto_remove: true, ..args.new.options(&args.image, &args.command)? };
+    let options = Options { auto_remove: true, ..args.new.options(&args.target)? };
     let show = Show::new(Mode::Auto);
     let machine = prepare::from_image(&home, &options, &|event| show.event(&event));
     show.finish();
@@ -113,7 +114,7 @@ fn bake(args: &Args) -> anyhow::Result<u8> {
     let stopped = sandbox::stop(&launched.machine, &kill);
     result?;
     stopped?;
-    println!("{}", args.output);
+    text::say!("{}", args.output)?;
     Ok(0)
 }
 

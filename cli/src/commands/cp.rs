@@ -13,13 +13,7 @@ use agent::{
 use anyhow::{Context, bail};
 use clap::Parser;
 
-use crate::{
-    Home,
-    agent_link::{self, Agent},
-    control::Client,
-    launch,
-    record::Machines,
-};
+use crate::{Home, agent_link::Agent, control::Client, launch, record::Machines};
 
 /// Copy files between a machine that runs and the host
 ///
@@ -70,7 +64,7 @@ fn absolute(path: &str) -> String {
 fn copy_out(args: &Args, client: &Client, path: &str) -> anyhow::Result<()> {
     let mut agent = Agent::connect(client)?;
     let request = Request::CopyOut { path: absolute(path), follow: args.follow_link };
-    let Reply::File(info) = agent.call(&request).map_err(agent_link::explain)? else {
+    let Reply::File(info) = agent.call(&request)? else {
         bail!("the guest's agent did not send {path}");
     };
     let mut stream = ArchiveReader { agent, bytes: io::Cursor::default(), over: false };
@@ -176,6 +170,9 @@ fn copy_in(args: &Args, client: &Client, path: &str) -> anyhow::Result<()> {
         Ok(other) => bail!("the guest's agent answered {other:?}"),
         Err(error) => return Err(error.into()),
     };
+    if there.is_none() && path.ends_with('/') && !Path::new(&args.source).is_dir() {
+        bail!("the directory {path} does not exist in the machine");
+    }
     let is_directory =
         there.is_some_and(|info| info.mode & FILE_TYPE == DIRECTORY || info.link_target.is_some());
     let source = Path::new(&args.source);
@@ -189,7 +186,7 @@ fn copy_in(args: &Args, client: &Client, path: &str) -> anyhow::Result<()> {
     };
     let mut agent = Agent::connect(client)?;
     let request = Request::CopyIn { path: directory, owners: args.archive || args.source == "-" };
-    agent.call(&request).and_then(Reply::done).map_err(agent_link::explain)?;
+    agent.call(&request).and_then(Reply::done)?;
     let mut writer = ArchiveWriter { agent, offset: 0 };
     if args.source == "-" {
         io::copy(&mut io::stdin().lock(), &mut writer)?;
@@ -202,7 +199,7 @@ fn copy_in(args: &Args, client: &Client, path: &str) -> anyhow::Result<()> {
     let Frame::Message(body) = agent.receive()? else {
         bail!("the guest's agent did not say how the copy went");
     };
-    decode_message::<Reply>(&body)?.done().map_err(agent_link::explain)
+    Ok(decode_message::<Reply>(&body)?.done()?)
 }
 
 fn pack(to: &mut ArchiveWriter, source: &Path, name: &Path, follow: bool) -> anyhow::Result<()> {

@@ -32,7 +32,7 @@ pub(crate) fn run(_args: &Args) -> anyhow::Result<u8> {
     let mut healthy = true;
     for (what, check) in CHECKS {
         let finding = check();
-        println!("{what:<15} {finding}");
+        text::say!("{what:<15} {finding}")?;
         healthy &= matches!(finding, Finding::Good(_));
     }
     Ok(u8::from(!healthy))

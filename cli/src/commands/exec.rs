@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use agent::{ProcessSpec, WindowSize};
+use anyhow::Context;
 use clap::Parser;
 
 use super::process::{self, EnvArgs};
@@ -16,6 +17,7 @@ use crate::{
 /// Run one more command in a machine that runs
 #[derive(Debug, Parser)]
 #[command(trailing_var_arg = true)]
+#[command(override_usage = "kiln exec [OPTIONS] MACHINE COMMAND [ARG...]")]
 pub(super) struct Args {
     /// Do not wait for the command
     #[arg(short, long)]
@@ -34,15 +36,15 @@ pub(super) struct Args {
     /// User to run as: NAME|UID[:GROUP|GID]
     #[arg(short, long)]
     user: Option<String>,
-    /// Name or id of the machine
-    machine: String,
-    /// The command and its arguments
-    #[arg(required = true, allow_hyphen_values = true)]
-    command: Vec<String>,
+    /// Name or id of the machine, then the command and its arguments
+    // One argument, so that whatever follows the machine is the command's, also what looks like a flag.
+    #[arg(required = true, num_args = 2.., value_name = "MACHINE COMMAND")]
+    target: Vec<String>,
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<u8> {
-    let machine = Machines::open(&Home::open()?)?.find(&args.machine)?;
+    let (name, command) = args.target.split_first().context("there is no machine to run in")?;
+    let machine = Machines::open(&Home::open()?)?.find(name)?;
     let client = launch::running(&machine)?;
     let main = &machine.spec.process;
     let mut env = main.env.clone();
@@ -51,7 +53,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<u8> {
         options::default_env(&mut env, "TERM", "xterm");
     }
     let spec = ProcessSpec {
-        args: args.command,
+        args: command.to_vec(),
         env,
         cwd: args.workdir.unwrap_or_else(|| main.cwd.clone()),
         user: args.user.unwrap_or_else(|| main.user.clone()),

@@ -48,7 +48,7 @@ fn fork(snapshots: &Snapshots, name: &str, args: &Args) -> anyhow::Result<()> {
         let launched = Launched::new(snapshots.machine(&path, &options)?)?;
         let state = launched.start()?;
         let ports: Vec<_> = state.ports.iter().map(ToString::to_string).collect();
-        println!("{} {}", launched.machine.spec.id, ports.join(" "));
+        crate::text::say!("{} {}", launched.machine.spec.id, ports.join(" "))?;
     }
     Ok(())
 }

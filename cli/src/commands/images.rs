@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         false => tag.manifest.short().to_owned(),
     };
     if args.quiet {
-        listed.iter().for_each(|(tag, _)| println!("{}", id(tag)));
+        listed.iter().try_for_each(|(tag, _)| text::say!("{}", id(tag)))?;
         return Ok(0);
     }
     if args.format == Format::Json {
@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
                 })
             })
             .collect();
-        println!("{}", serde_json::to_string_pretty(&all)?);
+        text::say!("{}", serde_json::to_string_pretty(&all)?)?;
         return Ok(0);
     }
     let mut header = vec!["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];

@@ -32,7 +32,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
             },
         }
     }
-    println!("{}", serde_json::to_string_pretty(&found)?);
+    crate::text::say!("{}", serde_json::to_string_pretty(&found)?)?;
     missing.map_or(Ok(0), Err)
 }
 

@@ -29,18 +29,16 @@ pub(super) struct Args {
     #[arg(long, value_parser = text::parse_time)]
     since: Option<Timestamp>,
     /// Only the last lines, or `all`
-    #[arg(short = 'n', long, default_value = "all", value_name = "LINES", value_parser = lines)]
+    #[arg(short = 'n', long, default_value = "all", value_name = "LINES", value_parser = lines, allow_hyphen_values = true)]
     tail: usize,
     /// Begin each line with its time
     #[arg(short, long)]
     timestamps: bool,
 }
 
-fn lines(text: &str) -> Result<usize, String> {
-    match text {
-        "all" | "-1" => Ok(usize::MAX),
-        _ => text.parse().map_err(|_| format!("{text:?} is neither a number nor `all`")),
-    }
+/// What is no number of lines is all of them, as Docker has it.
+fn lines(text: &str) -> Result<usize, std::convert::Infallible> {
+    Ok(text.parse().unwrap_or(usize::MAX))
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
@@ -154,7 +152,8 @@ impl Printer {
         }
         for line in record.bytes.split_inclusive(|&b| b == b'\n') {
             if self.at_line_start[stream] {
-                write!(to, "{} ", record.time)?;
+                // All nine digits, so that the times of a log line up.
+                write!(to, "{:.9} ", record.time)?;
             }
             to.write_all(line)?;
             self.at_line_start[stream] = line.ends_with(b"\n");

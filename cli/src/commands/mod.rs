@@ -41,6 +41,8 @@ use crate::{
 /// Runs any OCI image as a hardware-isolated microVM.
 #[derive(Debug, Parser)]
 #[command(name = "kiln", version, propagate_version = true, max_term_width = 100)]
+// The last of a flag's values counts, as with Docker.
+#[command(args_override_self = true)]
 pub struct Cli {
     /// Say more on standard error; twice says even more
     #[arg(long, global = true, action = clap::ArgAction::Count)]
@@ -128,7 +130,8 @@ pub fn execute(cli: Cli) -> ExitCode {
         Err(error) => {
             // A reader that has gone, as in `kiln logs | head`, is no failure to talk about.
             let broken_pipe = |e: &std::io::Error| e.kind() == std::io::ErrorKind::BrokenPipe;
-            if error.chain().filter_map(|e| e.downcast_ref()).any(broken_pipe) {
+            let of_the_agent = error.chain().any(|e| e.is::<agent::ProtocolError>());
+            if !of_the_agent && error.chain().filter_map(|e| e.downcast_ref()).any(broken_pipe) {
                 return ExitCode::from(141);
             }
             eprintln!("kiln: {error:#}");
@@ -146,7 +149,7 @@ fn for_each(
     let mut failure: Option<anyhow::Error> = None;
     for name in names {
         match work(&machines, name) {
-            Ok(()) => println!("{name}"),
+            Ok(()) => crate::text::say!("{name}")?,
             Err(error) => {
                 if let Some(earlier) = failure.replace(error) {
                     eprintln!("kiln: {earlier:#}");

@@ -22,11 +22,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     pins::renew(&home)?;
     let pruned = Store::open(home.root())?.prune(args.all)?;
     if args.format == Format::Json {
-        println!("{}", serde_json::to_string_pretty(&pruned)?);
+        text::say!("{}", serde_json::to_string_pretty(&pruned)?)?;
         return Ok(0);
     }
-    pruned.untagged.iter().for_each(|name| println!("Untagged: {name}"));
-    pruned.removed.iter().for_each(|name| println!("Deleted: {name}"));
-    println!("Total reclaimed space: {}", text::size(pruned.freed));
+    pruned.untagged.iter().try_for_each(|name| text::say!("Untagged: {name}"))?;
+    pruned.removed.iter().try_for_each(|name| text::say!("Deleted: {name}"))?;
+    text::say!("Total reclaimed space: {}", text::size(pruned.freed))?;
     Ok(0)
 }

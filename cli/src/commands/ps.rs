@@ -40,7 +40,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         false => machine.short_id().to_owned(),
     };
     if args.quiet {
-        machines.iter().for_each(|machine| println!("{}", id(machine)));
+        machines.iter().try_for_each(|machine| text::say!("{}", id(machine)))?;
         return Ok(0);
     }
     if args.format == Format::Json {
@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
                 })
             })
             .collect();
-        println!("{}", serde_json::to_string_pretty(&all)?);
+        text::say!("{}", serde_json::to_string_pretty(&all)?)?;
         return Ok(0);
     }
     let rows: Vec<Vec<String>> = machines

@@ -23,6 +23,6 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let store = image::Store::open(Home::open()?.root())?;
     let mode = if args.quiet { Mode::None } else { args.progress };
     let pulled = crate::pull::pull(&store, &args.image, &args.flags, mode)?;
-    println!("{} {}", args.image, pulled.digest);
+    crate::text::say!("{} {}", args.image, pulled.digest)?;
     Ok(0)
 }

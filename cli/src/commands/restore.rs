@@ -86,7 +86,7 @@ fn restore(args: &Args) -> anyhow::Result<u8> {
         if args.timings {
             clock.print();
         }
-        println!("{}", launched.machine.spec.id);
+        crate::text::say!("{}", launched.machine.spec.id)?;
         return Ok(0);
     }
     // Attached before its processes go on, so that not a byte is missed.

@@ -29,8 +29,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         match store.remove(name, args.platform.as_ref(), args.force) {
             Ok(removed) => {
                 freed += removed.freed;
-                removed.untagged.iter().for_each(|name| println!("Untagged: {name}"));
-                removed.removed.iter().for_each(|name| println!("Deleted: {name}"));
+                removed.untagged.iter().try_for_each(|name| text::say!("Untagged: {name}"))?;
+                removed.removed.iter().try_for_each(|name| text::say!("Deleted: {name}"))?;
             }
             Err(error) => failure = Some(error),
         }

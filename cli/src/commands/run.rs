@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use agent::WindowSize;
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Parser;
 
 use super::{
@@ -26,7 +26,8 @@ use crate::{
 
 /// Run a command in a new machine made from an image
 #[derive(Debug, Parser)]
-#[command(trailing_var_arg = true)]
+#[command(trailing_var_arg = true, disable_help_flag = true)]
+#[command(override_usage = "kiln run [OPTIONS] IMAGE [COMMAND] [ARG...]")]
 pub(super) struct Args {
     #[command(flatten)]
     new: NewArgs,
@@ -48,11 +49,11 @@ pub(super) struct Args {
     /// Say on standard error how long each step took
     #[arg(long)]
     timings: bool,
-    /// The image: a reference, oci-layout:DIR[:TAG], oci-archive:FILE or docker-archive:FILE
-    image: String,
-    /// The command and its arguments
-    #[arg(allow_hyphen_values = true)]
-    command: Vec<String>,
+    /// The image (a reference, oci-layout:DIR[:TAG], oci-archive:FILE or docker-archive:FILE), then the command and its
+    /// arguments
+    // One argument, so that whatever follows the image is the command's, also what looks like a flag.
+    #[arg(required = true, value_name = "IMAGE [COMMAND]")]
+    target: Vec<String>,
 }
 
 /// What can be said of a new machine.
@@ -73,7 +74,7 @@ pub(super) struct NewArgs {
     #[arg(long)]
     entrypoint: Option<String>,
     /// The machine's host name
-    #[arg(long)]
+    #[arg(short = 'h', long)]
     hostname: Option<String>,
     /// Memory, such as 512m or 2g
     #[arg(short, long, default_value = "1g", value_parser = text::parse_size)]
@@ -101,6 +102,10 @@ pub(super) struct NewArgs {
     /// Seconds that the guest may take until its agent answers
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     init_timeout: u64,
+    /// Print help
+    // Without the short form: -h is the host name's, as Docker's users know it.
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
     #[arg(short, long, hide = true)]
     volume: Vec<String>,
     #[arg(long, hide = true)]
@@ -111,7 +116,8 @@ pub(super) struct NewArgs {
 
 impl NewArgs {
     /// The options that these flags stand for.
-    pub(super) fn options(&self, image: &str, command: &[String]) -> anyhow::Result<Options> {
+    pub(super) fn options(&self, target: &[String]) -> anyhow::Result<Options> {
+        let (image, command) = target.split_first().context("there is no image to run")?;
         let unsupported = [
             (&self.volume, "--volume", "copy files with `kiln cp`"),
             (&self.mount, "--mount", "copy files with `kiln cp`"),
@@ -126,7 +132,7 @@ impl NewArgs {
             let (key, value) = text.split_once('=').unwrap_or((text, ""));
             (key.to_owned(), value.to_owned())
         };
-        let options = Options::new(image);
+        let options = Options::new(image.as_str());
         Ok(Options {
             command: command.to_vec(),
             entrypoint: self.entrypoint.clone(),
@@ -169,7 +175,7 @@ fn launch(args: &Args) -> anyhow::Result<u8> {
         stdin: args.interactive,
         stdin_once: args.interactive && !args.detach && !args.tty,
         auto_remove: args.rm,
-        ..args.new.options(&args.image, &args.command)?
+        ..args.new.options(&args.target)?
     };
     let show = Show::new(if args.quiet { Mode::None } else { Mode::Auto });
     let machine = prepare::from_image(&home, &options, &|event| show.event(&event));
@@ -198,7 +204,7 @@ fn attach_and_start(
     clock.lap("machine's process and virtual machine");
     if args.detach {
         clock.add_inner(&launched.start()?);
-        println!("{}", launched.machine.spec.id);
+        text::say!("{}", launched.machine.spec.id)?;
         return Ok(0);
     }
     // Attached before the start, so that not a byte is missed.

@@ -70,7 +70,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         Command::Create { machine, name } => {
             let machine = Machines::open(&home)?.find(machine)?;
             let reply = snapshots.create(&machine, name)?;
-            println!("{name}");
+            text::say!("{name}")?;
             tracing::info!(
                 bytes = reply.bytes,
                 pause_ms = reply.pause_ms,
@@ -84,13 +84,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         Command::Rm { names } => {
             for name in names {
                 snapshots.remove(name)?;
-                println!("{name}");
+                text::say!("{name}")?;
             }
         }
         Command::Export { name, file } => snapshots.get(name)?.snapshot.export(file)?,
         Command::Import { file, name } => {
             Snapshot::import(file, &snapshots.path(name)?)?;
-            println!("{name}");
+            text::say!("{name}")?;
         }
     }
     Ok(0)
@@ -108,7 +108,7 @@ fn list(snapshots: &Snapshots, format: Format) -> anyhow::Result<()> {
                 })
             })
             .collect();
-        println!("{}", serde_json::to_string_pretty(&all)?);
+        text::say!("{}", serde_json::to_string_pretty(&all)?)?;
         return Ok(());
     }
     let rows: Vec<Vec<String>> = all
@@ -140,6 +140,6 @@ fn inspect(snapshots: &Snapshots, name: &str) -> anyhow::Result<()> {
         "memory": listed.snapshot.memory_len(), "records": records, "spec": listed.workload.spec,
         "fits": fits.is_none(), "difference": fits.map(|error| error.to_string()),
     });
-    println!("{}", serde_json::to_string_pretty(&all)?);
+    text::say!("{}", serde_json::to_string_pretty(&all)?)?;
     Ok(())
 }

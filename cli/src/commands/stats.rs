@@ -100,7 +100,7 @@ fn show(rows: &[Row<'_>], args: &Args) -> anyhow::Result<()> {
                 json!({ "id": machine.spec.id, "name": machine.spec.name, "cpu_percent": load, "stats": stats })
             })
             .collect();
-        println!("{}", serde_json::to_string(&all)?);
+        text::say!("{}", serde_json::to_string(&all)?)?;
         return Ok(());
     }
     if !args.no_stream && std::io::stdout().is_terminal() {

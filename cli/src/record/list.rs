@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, TryLockError},
     io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -14,7 +14,7 @@ use super::{
     Spec, State, Status, check_name, random_name,
     state::{read_json, write_json},
 };
-use crate::Home;
+use crate::{Home, pins};
 
 /// Hexadecimal digits of an id that name its directory and that people see.
 pub const SHORT: usize = 12;
@@ -214,9 +214,19 @@ impl Machine {
     /// # Errors
     /// When its process lives, or the file system refuses.
     pub fn remove(&self) -> anyhow::Result<()> {
+        /// How long a machine whose guest has ended may take to be off.
+        const OFF: Duration = Duration::from_secs(15);
+        if self.state.status == Status::Exited {
+            self.wait_gone(OFF);
+        }
         if self.is_alive() {
             bail!("machine {} is running; stop it first or use --force", self.spec.name);
         }
+        // Held meanwhile, so that a process that is about to be this machine does not begin.
+        let _lock = match self.claim() {
+            Err(_) if !self.directory.exists() => return Ok(()),
+            other => other?,
+        };
         self.bury()
     }
 
@@ -228,7 +238,8 @@ impl Machine {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other?,
         }
-        fs::remove_dir_all(&grave).with_context(|| format!("cannot remove {}", grave.display()))
+        fs::remove_dir_all(&grave).with_context(|| format!("cannot remove {}", grave.display()))?;
+        pins::unpin(&Home::of_machine(&self.directory)?, &pins::machine(&self.spec.id))
     }
 
     /// Writes down that the machine never came to run, and why.
@@ -247,7 +258,7 @@ impl Machine {
     /// Takes the lock that says that this machine's process lives.
     ///
     /// # Errors
-    /// When another process holds it.
+    /// When another process holds it, or the machine has been removed.
     pub fn claim(&self) -> anyhow::Result<File> {
         /// Whoever looks whether the machine lives holds the lock for a moment.
         const LOOK: Duration = Duration::from_secs(1);
@@ -255,7 +266,8 @@ impl Machine {
         let deadline = Instant::now() + LOOK;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(file),
+                Ok(()) if is_at(&file, &self.directory.join("lock"))? => return Ok(file),
+                Ok(()) => bail!("machine {} has been removed", self.spec.name),
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(1));
                 }
@@ -263,6 +275,16 @@ impl Machine {
                 Err(TryLockError::Error(error)) => return Err(error.into()),
             }
         }
+    }
+}
+
+/// Whether an open file is the one of this name now.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let of = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    match fs::metadata(path) {
+        Ok(found) => Ok(of(found) == of(file.metadata()?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
