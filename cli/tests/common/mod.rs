@@ -36,8 +36,12 @@ impl Kiln {
 
     /// Runs it with this standard input.
     pub(crate) fn feed(&self, args: &[&str], input: &[u8]) -> Output {
-        let mut child = self
-            .command(args)
+        self.finish(self.command(args), input)
+    }
+
+    /// The same for a command that needs more than arguments.
+    pub(crate) fn finish(&self, mut command: Command, input: &[u8]) -> Output {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -74,10 +78,19 @@ impl Drop for Kiln {
 
 /// The image that `cargo xtask test` makes from Debian's busybox.
 pub(crate) fn image() -> String {
+    format!("oci-layout:{}:latest", layout().display())
+}
+
+/// Directory of that image.
+pub(crate) fn layout() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty());
     let cache =
         cache.map(PathBuf::from).unwrap_or_else(|| std::env::home_dir().unwrap().join(".cache"));
     let layout = cache.join("kiln/demo-image/current").canonicalize();
-    let layout = layout.expect("`cargo xtask test` makes the image that these tests run");
-    format!("oci-layout:{}:latest", layout.display())
+    layout.expect("`cargo xtask test` makes the image that these tests run")
+}
+
+/// Whether to run at the counts that take long (`cargo xtask soak`).
+pub(crate) fn soak() -> bool {
+    std::env::var_os("KILN_SOAK").is_some()
 }
