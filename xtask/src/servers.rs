@@ -1,7 +1,7 @@
 //! An image of servers, from Debian's packages for arm64: nginx, a Python with its HTTP server, redis.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
@@ -48,7 +48,7 @@ pub(crate) fn layout() -> Result<PathBuf> {
     run(Command::new("mmdebstrap").args(arguments).arg(&tar))?;
     let mut layout = Layout::create(&workshop.path().join("layout"))?;
     layout.layer(File::open(&tar)?)?;
-    layout.layer(settings()?.as_slice())?;
+    layout.layer(settings(&tar)?.as_slice())?;
     layout.finish(&json!({
         "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
         "Cmd": ["nginx", "-c", "/etc/nginx/kiln.conf"],
@@ -64,7 +64,7 @@ pub(crate) fn layers() -> Result<Vec<PathBuf>> {
 }
 
 /// What the packages' scripts would have made, and our settings.
-fn settings() -> Result<Vec<u8>> {
+fn settings(packages: &Path) -> Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
     for (name, content) in [
         ("etc/passwd", "root:x:0:0:root:/root:/bin/bash\n"),
@@ -77,5 +77,19 @@ fn settings() -> Result<Vec<u8>> {
         header.set_size(content.len() as u64);
         archive.append_data(&mut header, name, content.as_bytes())?;
     }
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(tar::EntryType::Symlink);
+    header.set_size(0);
+    archive.append_link(&mut header, "bin/sh", "bash")?;
+    // Compiled modules, which any Python of the same version reads, of any age of the source.
+    let tree = tempfile::tempdir()?;
+    let modules = "usr/lib/python3.11";
+    let member = format!("./{modules}");
+    run(Command::new("tar").arg("-C").arg(tree.path()).arg("-xf").arg(packages).arg(member))?;
+    let modules_here = tree.path().join(modules);
+    let compile = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"];
+    run(Command::new("python3").args(compile).arg(&modules_here))?;
+    archive.follow_symlinks(false);
+    archive.append_dir_all(modules, &modules_here)?;
     Ok(archive.into_inner()?)
 }

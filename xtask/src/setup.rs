@@ -49,6 +49,7 @@ impl Purpose {
                 "gcc-aarch64-linux-gnu",
                 "mmdebstrap",
                 "openssl",
+                "python3",
                 "qemu-system-arm",
                 "qemu-user-static",
                 "skopeo",

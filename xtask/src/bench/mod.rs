@@ -3,11 +3,13 @@
 mod blk;
 mod boot;
 mod cpu;
+mod fork;
 mod image;
 mod machine;
 mod qemu;
 mod restore;
 mod run;
+mod save;
 mod serving;
 mod vsock;
 
@@ -35,6 +37,18 @@ pub(crate) enum Bench {
     Restore {
         /// Pairs of runs of each comparison
         #[arg(long, default_value_t = 7)]
+        pairs: usize,
+    },
+    /// Memory of the host that many idle machines of one snapshot take, beside QEMU; fails beyond the limit
+    Fork {
+        /// Machines at once
+        #[arg(long, default_value_t = 50)]
+        count: usize,
+    },
+    /// Taking a snapshot, against dd of the same bytes that are not zero
+    Save {
+        /// Pairs of runs of each size
+        #[arg(long, default_value_t = 5)]
         pairs: usize,
     },
     /// Disk throughput and latency in the guest, against QEMU TCG
@@ -72,6 +86,8 @@ impl Bench {
             Bench::Cpu { pairs, kernel } => cpu::run_all(*pairs, kernel.as_deref()),
             Bench::Image { pairs } => image::run(*pairs),
             Bench::Restore { pairs } => restore::run(*pairs),
+            Bench::Fork { count } => fork::run(*count),
+            Bench::Save { pairs } => save::run(*pairs),
             Bench::Run { pairs } => run::run(*pairs),
             Bench::Blk { pairs } => blk::run(*pairs),
             Bench::Vsock { pairs } => vsock::run(*pairs),

@@ -25,6 +25,12 @@ pub(super) struct Saved {
 /// A process of QEMU. Dropped, it is gone.
 pub(super) struct Running(Child);
 
+impl Running {
+    pub(super) fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended by itself.

@@ -55,10 +55,12 @@ impl Kiln {
         self.place.path().join(name)
     }
 
-    /// Keeps a snapshot of a server that listens, with one vCPU.
+    /// Keeps a snapshot of a server that has answered once, with one vCPU.
     pub(super) fn bake(&self, server: &Server, memory: &str, name: &str) -> Result<()> {
-        let mut command = self.command(&["bake", "--ready", "listen:80", "--settle", "500ms"]);
-        command.args(["--cpus", "1", "--memory", memory, "-o", name, &self.image]);
+        let answered = "exec:busybox wget -q -O /dev/null http://127.0.0.1/";
+        let mut command = self.command(&["bake", "--ready", answered, "--settle", "500ms"]);
+        command.args(["--cpus", "1", "--memory", memory, "--publish", "127.0.0.1:0:80"]);
+        command.args(["-o", name, &self.image]);
         run(command.args(server.command).stdout(Stdio::null()))
     }
 
