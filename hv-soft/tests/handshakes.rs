@@ -104,7 +104,7 @@ fn unmapped_memory_is_not_touched() {
                 target.set_running(true);
                 if target.attention() & MAINTENANCE != 0 {
                     let (operations, ticket) = target.collect();
-                    cached &= !operations.contains(&Maintenance::Remapped);
+                    cached &= !operations.contains(&Maintenance::RemappedAll);
                     target.finish(ticket);
                 }
                 if cached {
@@ -113,7 +113,7 @@ fn unmapped_memory_is_not_touched() {
                 target.set_running(false);
             }
         });
-        let ticket = lines.post(Maintenance::Remapped);
+        let ticket = lines.post(Maintenance::RemappedAll);
         while !lines.acknowledged(ticket) {
             thread::yield_now();
         }

@@ -6,7 +6,7 @@
 //!
 //! Decoded instructions are an instruction cache that is not coherent with stores, as CTR_EL0.DIC
 //! says: IC IVAU and IC IALLU, here and on other PEs, drop them, and so do a change of the memory map
-//! and a host that moves the PC. A guest that modifies code without that maintenance may run the old
+//! (those within it) and a host that moves the PC (all). A guest that modifies code without that maintenance may run the old
 //! instructions, as the architecture has it (Arm ARM B2.7.4).
 
 use std::collections::HashMap;
@@ -120,6 +120,15 @@ impl CodeCache {
         let address = (&raw mut *page) as u64;
         self.dropped.push(page);
         Some(address)
+    }
+
+    /// Drops the blocks of all pages of a range.
+    pub(crate) fn drop_range(&mut self, ipa: u64, len: u64) {
+        let within = |page: &u64, _: &mut Box<CodePage>| page.wrapping_sub(ipa) < len;
+        for (_, page) in self.pages.extract_if(within) {
+            self.steps -= page.steps;
+            self.dropped.push(page);
+        }
     }
 
     /// Drops all blocks.

@@ -41,7 +41,7 @@ impl Domain {
         host: *mut u8,
         perms: Perms,
     ) -> Result<(), MapError> {
-        self.install(|regions| regions.with(ipa, len, host as usize, perms))
+        self.install(ipa, len, |regions| regions.with(ipa, len, host as usize, perms))
     }
 
     /// Removes mappings. When it returns, no vCPU touches the host memory any more.
@@ -49,7 +49,7 @@ impl Domain {
     /// # Errors
     /// If the range is malformed or not fully mapped.
     pub fn unmap(&self, ipa: u64, len: u64) -> Result<(), MapError> {
-        self.install(|regions| regions.changed(ipa, len, None))
+        self.install(ipa, len, |regions| regions.changed(ipa, len, None))
     }
 
     /// Changes the rights of mappings. When it returns, no vCPU uses the old ones.
@@ -57,18 +57,21 @@ impl Domain {
     /// # Errors
     /// If the range is malformed or not fully mapped.
     pub fn protect(&self, ipa: u64, len: u64, perms: Perms) -> Result<(), MapError> {
-        self.install(|regions| regions.changed(ipa, len, Some(perms)))
+        self.install(ipa, len, |regions| regions.changed(ipa, len, Some(perms)))
     }
 
+    /// Makes the map another one, in this range.
     fn install(
         &self,
+        ipa: u64,
+        len: u64,
         change: impl FnOnce(&Regions) -> Result<Regions, MapError>,
     ) -> Result<(), MapError> {
         {
             let mut regions = self.regions.write().unwrap_or_else(PoisonError::into_inner);
             *regions = Arc::new(change(&regions)?);
         }
-        let tickets = self.post(None, Maintenance::Remapped);
+        let tickets = self.post(None, Maintenance::Remapped { ipa, len });
         for (lines, ticket) in tickets {
             while !lines.acknowledged(ticket) {
                 std::thread::yield_now();

@@ -22,6 +22,8 @@ const TLB_LIMIT: usize = 32;
 /// More code pages than this in a mailbox become one operation that drops all decoded blocks, which
 /// cost more to make again.
 const CODE_LIMIT: usize = 1024;
+/// More changes of the memory map than this in a mailbox become one that drops everything.
+const REMAPPED_LIMIT: usize = 64;
 
 /// Maintenance that one PE asks of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +38,15 @@ pub(crate) enum Maintenance {
     CodePage(u64),
     /// IC IALLUIS: drop all decoded blocks.
     CodeAll,
+    /// The memory map changed in this range: take over the new one, and drop what was derived from the old one.
+    Remapped {
+        /// First guest-physical address.
+        ipa: u64,
+        /// Length in bytes.
+        len: u64,
+    },
     /// The memory map changed: drop everything that was derived from the old one.
-    Remapped,
+    RemappedAll,
 }
 
 impl Maintenance {
@@ -49,28 +58,31 @@ impl Maintenance {
                 (Maintenance::TlbAll, TLB_LIMIT)
             }
             Maintenance::CodeAll | Maintenance::CodePage(_) => (Maintenance::CodeAll, CODE_LIMIT),
-            Maintenance::Remapped => (Maintenance::Remapped, 0),
+            Maintenance::RemappedAll | Maintenance::Remapped { .. } => {
+                (Maintenance::RemappedAll, REMAPPED_LIMIT)
+            }
         }
     }
 }
 
 /// Adds an operation to those that wait. They commute, except that nothing is left to do beside
-/// [`Maintenance::Remapped`].
+/// [`Maintenance::RemappedAll`].
 fn enqueue(waiting: &mut Vec<Maintenance>, op: Maintenance) {
     let (whole, limit) = op.whole();
-    if waiting.iter().any(|&other| other == op || other == whole || other == Maintenance::Remapped)
-    {
+    let done =
+        |&other: &Maintenance| other == op || other == whole || other == Maintenance::RemappedAll;
+    if waiting.iter().any(done) {
         return;
     }
     let alike = waiting.iter().filter(|other| other.whole().0 == whole).count();
-    if op == Maintenance::Remapped {
-        waiting.clear();
-    } else if op == whole || alike >= limit {
-        waiting.retain(|other| other.whole().0 != whole);
-        waiting.push(whole);
-        return;
+    if op != whole && alike < limit {
+        return waiting.push(op);
     }
-    waiting.push(op);
+    match whole {
+        Maintenance::RemappedAll => waiting.clear(),
+        whole => waiting.retain(|other| other.whole().0 != whole),
+    }
+    waiting.push(whole);
 }
 
 /// The lines into one vCPU.

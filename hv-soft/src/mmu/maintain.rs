@@ -28,7 +28,15 @@ impl Cpu {
                 self.code.drop_all();
                 self.tlb.exec.clear();
             }
-            Maintenance::Remapped => {
+            Maintenance::Remapped { ipa, len } => {
+                self.regions = self.domain.regions();
+                self.monitor = None;
+                // Blocks elsewhere depend on nothing that has changed.
+                self.code.drop_range(ipa, len);
+                self.tlb.exec.clear();
+                self.tlb.drop_all();
+            }
+            Maintenance::RemappedAll => {
                 self.regions = self.domain.regions();
                 self.monitor = None;
                 self.code.drop_all();

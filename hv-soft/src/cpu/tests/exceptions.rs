@@ -234,7 +234,7 @@ fn self_modifying_code() {
 
 #[test]
 fn maintenance_for_a_sleeper_is_bounded() {
-    use lines::Maintenance::{CodeAll, CodePage, Remapped, TlbAll, TlbAsid, TlbVa};
+    use lines::Maintenance::{CodeAll, CodePage, Remapped, RemappedAll, TlbAll, TlbAsid, TlbVa};
     let m = Machine::new();
     let lines = m.cpu.lines();
     let posted = |ops: &mut dyn Iterator<Item = lines::Maintenance>| {
@@ -251,5 +251,9 @@ fn maintenance_for_a_sleeper_is_bounded() {
     let many = (0..1000).map(TlbVa);
     assert_eq!(posted(&mut std::iter::once(CodePage(3)).chain(many)), [CodePage(3), TlbAll]);
     assert_eq!(posted(&mut (0..5000).map(CodePage)), [CodeAll]);
-    assert_eq!(posted(&mut [TlbVa(1), Remapped, CodeAll].into_iter()), [Remapped]);
+    assert_eq!(posted(&mut [TlbVa(1), RemappedAll, CodeAll].into_iter()), [RemappedAll]);
+    let remapped = |ipa| Remapped { ipa, len: 0x4000 };
+    let few = [CodePage(3), remapped(0), remapped(0), remapped(0x4000)];
+    assert_eq!(posted(&mut few.into_iter()), [CodePage(3), remapped(0), remapped(0x4000)]);
+    assert_eq!(posted(&mut (0..1000).map(remapped)), [RemappedAll]);
 }

@@ -75,3 +75,24 @@ fn an_invalidation_crosses_a_change_of_the_memory_map() {
     assert_eq!(m.cpu.run(), CoreExit::Hvc { esr: 0x5a00_0007 });
     assert_eq!(m.cpu.x(0), 2);
 }
+
+/// What is decoded outlives a change of the memory map elsewhere, and not one where it lies.
+#[test]
+fn a_change_of_the_memory_map_drops_the_code_in_it() {
+    let mut m = Machine::new();
+    let run = |m: &mut Machine| {
+        // Back to where it was, without what drops decoded instructions when the host moves the PC.
+        m.cpu.pc = CODE;
+        assert_eq!(m.cpu.run(), CoreExit::Hvc { esr: 0x5a00_0007 });
+        m.cpu.x(0)
+    };
+    m.code(CODE, &[movz(0, 1), svc(0)]);
+    assert_eq!(m.vector_from(CODE, EL1), 0x200);
+    m.code(CODE, &[movz(0, 2)]);
+    assert_eq!(run(&mut m), 1, "as decoded");
+    let all = Perms { read: true, write: true, exec: true };
+    m.domain.protect(DATA, 0x4000, Perms { write: false, ..all }).expect("the range is mapped");
+    assert_eq!(run(&mut m), 1, "another range");
+    m.domain.protect(CODE & !0x3fff, 0x4000, all).expect("the range is mapped");
+    assert_eq!(run(&mut m), 2, "this range");
+}
