@@ -68,6 +68,42 @@ fn restored_machines_go_on_and_differ() {
     assert_eq!(kiln.text(&["snapshot", "ls", "--format", "json"]), "[]");
 }
 
+/// What a program that measures reads: every step of a restore, and what a capture came to.
+#[test]
+fn captures_and_restores_report_their_steps() {
+    let kiln = Kiln::new();
+    let bake = ["bake", "--ready", "after:100ms", "-o", "base", "-m", "128m", &image()];
+    kiln.text(&[&bake[..], &["sleep", "1000"]].concat());
+    let json =
+        |args: &[&str]| -> serde_json::Value { serde_json::from_str(&kiln.text(args)).unwrap() };
+    let restored = json(&["restore", "-d", "--name", "one", "--format", "json", "base"]);
+    assert_eq!(restored["name"], "one");
+    let steps = restored["restored"].as_object().unwrap();
+    for step in [
+        "state",
+        "memory",
+        "resources",
+        "vm",
+        "gic",
+        "devices",
+        "vcpus",
+        "timer",
+        "first_instruction",
+        "endpoints",
+        "thaw",
+    ] {
+        let ms = steps[&format!("{step}_ms")].as_f64().unwrap();
+        assert!(ms > 0.0, "{step}: {restored}");
+    }
+    let taken = json(&["snapshot", "create", "--format", "json", "one", "two"]);
+    let number = |name: &str| taken[name].as_f64().unwrap();
+    assert!(number("bytes") > (1 << 20) as f64, "{taken}");
+    assert!(number("save_ms") > 0.0 && number("pause_ms") >= number("save_ms"), "{taken}");
+    let output = kiln.output(&["restore", "-d", "--rm", "--timings", "two"]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("first guest instruction"), "{text}");
+}
+
 #[test]
 fn what_cannot_be_restored_is_said() {
     let kiln = Kiln::new();

@@ -17,6 +17,7 @@ use crate::crew::Crew;
 use crate::machine::{Devices, Machine, Resources, Rest};
 use crate::parts::{Backends, Parts, PartsState, Site};
 use crate::power::{Power, PowerTable};
+use crate::timings::Stopwatch;
 use crate::vcpu::{self, Common};
 use crate::{Error, generation};
 
@@ -50,14 +51,16 @@ impl Machine {
         snapshot::Saved::validate(state)?;
         let MachineState { config, parts, power, vcpus, gic, counter } = state;
         let machine = Self::build(config, resources, Some((memory, parts)))?;
-        machine.gic.load(gic)?;
+        let watch = &machine.common.watch;
+        watch.step(|t| &mut t.gic, || machine.gic.load(gic))?;
         {
             let mut rest = machine.rest();
             let now = hv::host_counter();
             let timer = VcpuTimer { offset: now.wrapping_sub(*counter) };
             machine.common.set_timer(timer);
             let vcpus = Arc::new(vcpus.clone());
-            let loaded = machine.crew().each(move |index, vcpu| vcpu.load(&vcpus[index], timer));
+            let load = move |index: usize, vcpu: &mut hv::Vcpu| vcpu.load(&vcpus[index], timer);
+            let loaded = watch.step(|t| &mut t.vcpus, || machine.crew().each(load));
             for result in loaded {
                 // A thread that is gone has said why.
                 result.unwrap_or(Ok(()))?;
@@ -77,18 +80,22 @@ impl Machine {
     ) -> Result<Self, Error> {
         let (memory, state) = from.unzip();
         config.check()?;
-        let boot = BootFiles::open(config)?;
-        let backends = Backends::open(config, resources)?;
+        let watch = Stopwatch::default();
+        let (boot, backends) = watch.step(
+            |t| &mut t.resources,
+            || Ok::<_, Error>((BootFiles::open(config)?, Backends::open(config, resources)?)),
+        )?;
         let limits = Limits::query()?;
-        let builder = VmBuilder::new(Some(limits.max_ipa_bits))?;
+        let builder = watch.step(|t| &mut t.vm, || VmBuilder::new(Some(limits.max_ipa_bits)))?;
         let parameters = builder.gic_parameters()?;
         let layout = Layout::new(&frames(&parameters), config.memory, limits.max_ipa_bits)?;
         boot.placement(&layout)?;
-        let vm = builder.with_gic(&GicConfig {
+        let gic = GicConfig {
             distributor: layout.distributor.start,
             redistributors: layout.redistributors.start,
-        })?;
-        let memory = map_memory(&vm, &layout, memory)?;
+        };
+        let vm = watch.step(|t| &mut t.gic, || builder.with_gic(&gic))?;
+        let memory = watch.step(|t| &mut t.memory, || map_memory(&vm, &layout, memory))?;
         generation::renew(&memory, &layout)?;
         let gic = vm.gic().expect("a VM made with a GIC has one");
         let cpus: Vec<_> = (0..config.vcpus).map(Mpidr::of_index).collect();
@@ -102,13 +109,14 @@ impl Machine {
             memory: &memory,
             crew: &crew,
         };
-        let parts = Parts::new(&site, backends, state)?;
+        let parts = watch.step(|t| &mut t.devices, || Parts::new(&site, backends, state))?;
         let now = hv::host_counter();
         let common = Arc::new(Common {
             crew,
             bus: parts.bus()?,
             timer: Mutex::new(VcpuTimer { offset: now }),
             unknown: Mutex::new(BTreeMap::new()),
+            watch,
         });
         let mut machine = Self {
             config: config.clone(),
@@ -126,7 +134,8 @@ impl Machine {
         };
         for index in 0..machine.cpus.len() {
             // On failure the machine is dropped, which ends the threads that exist.
-            let thread = vcpu::spawn(index, &machine.vm, &machine.common)?;
+            let spawn = || vcpu::spawn(index, &machine.vm, &machine.common);
+            let thread = machine.common.watch.step(|t| &mut t.vcpus, spawn)?;
             machine.threads.push(thread);
         }
         Ok(machine)

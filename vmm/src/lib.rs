@@ -19,6 +19,7 @@ mod pause;
 mod platform;
 mod power;
 mod proof;
+mod timings;
 mod vcpu;
 
 pub use build::MemoryFile;
@@ -34,4 +35,5 @@ pub use parts::PartsState;
 pub use pause::Pause;
 pub use power::{Entry, Power};
 pub use proof::{Host, proof_of_life};
+pub use timings::Timings;
 pub use virtio::{BalloonHost, ConsolePort, Stat, VsockHost, VsockListener};

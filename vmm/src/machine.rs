@@ -20,6 +20,7 @@ use crate::error::{Outcome, with_causes};
 use crate::parts::Parts;
 use crate::pause::Pause;
 use crate::power::{Entry, Power, PowerTable};
+use crate::timings::Timings;
 use crate::vcpu::{self, Common};
 
 /// What a machine takes from its host besides the files its configuration names.
@@ -104,10 +105,13 @@ impl Machine {
             let gone = hv::host_counter().wrapping_sub(since);
             let timer = VcpuTimer { offset: self.common.timer().offset.wrapping_add(gone) };
             self.common.set_timer(timer);
-            for result in self.crew().each(move |_, vcpu| vcpu.set_timer(timer)) {
+            let set = move |_, vcpu: &mut hv::Vcpu| vcpu.set_timer(timer);
+            let watch = &self.common.watch;
+            for result in watch.step(|t| &mut t.timer, || self.crew().each(set)) {
                 result.unwrap_or(Ok(()))?;
             }
         }
+        self.common.watch.ordered();
         self.crew().run().map_err(Error::Ended)?;
         rest.since = None;
         Ok(())
@@ -224,6 +228,11 @@ impl Machine {
     /// Which vCPUs are on. Meaningful while the machine is paused.
     pub fn power_states(&self) -> Vec<Power> {
         self.crew().power()
+    }
+
+    /// How long the steps of its start took.
+    pub fn timings(&self) -> Timings {
+        self.common.watch.timings()
     }
 
     /// Guest-physical layout.

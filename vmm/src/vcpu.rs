@@ -14,6 +14,7 @@ use crate::Error;
 use crate::crew::{Crew, End, Next};
 use crate::error::{Outcome, with_causes};
 use crate::power::Entry;
+use crate::timings::Stopwatch;
 
 /// What all vCPU threads share.
 pub(crate) struct Common {
@@ -23,6 +24,7 @@ pub(crate) struct Common {
     pub(crate) timer: Mutex<VcpuTimer>,
     /// System registers that the guest touched and nobody knows, each logged once.
     pub(crate) unknown: Mutex<BTreeMap<SysReg, ()>>,
+    pub(crate) watch: Stopwatch,
 }
 
 impl Common {
@@ -146,7 +148,8 @@ impl Post<'_> {
 
     /// Runs the guest until it is forced out or the machine's run ends.
     fn run(&self, vcpu: &mut Vcpu) -> Result<(), hv::Error> {
-        let Common { crew, bus, .. } = self.common;
+        let Common { crew, bus, watch, .. } = self.common;
+        watch.entered();
         loop {
             let effect = match vcpu.run()? {
                 Exit::Canceled => return Ok(()),

@@ -33,15 +33,26 @@ impl Clock {
 
     /// Adds what the machine's own process says of its steps.
     pub(super) fn add_inner(&mut self, state: &State) {
-        self.inner.clone_from(&state.timings);
+        match &state.restored {
+            Some(report) => {
+                self.inner = report.steps().map(|(step, ms)| (step.to_owned(), ms)).into();
+            }
+            None => self.inner.clone_from(&state.timings),
+        }
+    }
+
+    /// Every step in milliseconds, by its name.
+    pub(super) fn json(&self) -> serde_json::Value {
+        let step = |&(name, ms): &(&str, f64)| (name.to_owned(), serde_json::Value::from(ms));
+        self.laps.iter().map(step).collect()
     }
 
     pub(super) fn print(&self) {
         for (name, ms) in &self.laps {
-            eprintln!("{ms:10.1} ms  {name}");
+            eprintln!("{ms:10.2} ms  {name}");
         }
         for (name, ms) in &self.inner {
-            eprintln!("{ms:10.1} ms    in the machine's process: {name}");
+            eprintln!("{ms:10.2} ms    in the machine's process: {name}");
         }
     }
 }

@@ -4,7 +4,9 @@ use std::io;
 
 use clap::{Parser, ValueEnum};
 
-use super::{clock::Clock, process};
+use serde_json::json;
+
+use super::{Format, clock::Clock, process};
 use crate::{
     Home,
     control::STDIO,
@@ -41,6 +43,9 @@ pub(super) struct Args {
     /// Say on standard error how long each step took
     #[arg(long)]
     timings: bool,
+    /// How to show the machine that runs in the background: its id, or all that is known of its restore as JSON
+    #[arg(long, value_enum, default_value = "table", requires = "detach")]
+    format: Format,
     /// Name of the snapshot
     snapshot: String,
 }
@@ -81,12 +86,23 @@ fn restore(args: &Args) -> anyhow::Result<u8> {
     let launched = Launched::new(machine)?;
     clock.lap("machine's process and virtual machine");
     if args.detach {
-        clock.add_inner(&launched.start()?);
+        let state = launched.start()?;
+        clock.add_inner(&state);
         clock.lap("guest thawed");
         if args.timings {
             clock.print();
         }
-        crate::text::say!("{}", launched.machine.spec.id)?;
+        let spec = &launched.machine.spec;
+        match args.format {
+            Format::Table => crate::text::say!("{}", spec.id)?,
+            Format::Json => {
+                let all = json!({
+                    "id": spec.id, "name": spec.name, "ports": state.ports,
+                    "steps_ms": clock.json(), "restored": state.restored,
+                });
+                crate::text::say!("{}", serde_json::to_string_pretty(&all)?)?;
+            }
+        }
         return Ok(0);
     }
     // Attached before its processes go on, so that not a byte is missed.

@@ -7,7 +7,7 @@ use serde_json::json;
 use snapshot::Snapshot;
 
 use super::Format;
-use crate::{Home, record::Machines, snapshots::Snapshots, text};
+use crate::{Home, control::SnapshotReply, record::Machines, snapshots::Snapshots, text};
 
 /// Manage snapshots of machines
 #[derive(Debug, Parser)]
@@ -24,6 +24,12 @@ enum Command {
         machine: String,
         /// Name of the snapshot
         name: String,
+        /// Say on standard error how long it took
+        #[arg(long)]
+        timings: bool,
+        /// How to show it: its name, or its size and how long it took as JSON
+        #[arg(long, value_enum, default_value = "table")]
+        format: Format,
     },
     /// List snapshots
     Ls {
@@ -67,16 +73,23 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let home = Home::open()?;
     let snapshots = Snapshots::open(&home)?;
     match &args.command {
-        Command::Create { machine, name } => {
+        Command::Create { machine, name, timings, format } => {
             let machine = Machines::open(&home)?.find(machine)?;
-            let reply = snapshots.create(&machine, name)?;
-            text::say!("{name}")?;
-            tracing::info!(
-                bytes = reply.bytes,
-                pause_ms = reply.pause_ms,
-                save_ms = reply.save_ms,
-                "taken"
-            );
+            let SnapshotReply { bytes, pause_ms, save_ms } = snapshots.create(&machine, name)?;
+            if *timings {
+                eprintln!("{pause_ms:10.2} ms  the machine stood still");
+                eprintln!("{save_ms:10.2} ms  of these to save state and memory");
+                eprintln!("{:>10}     written", text::size(bytes));
+            }
+            match format {
+                Format::Table => text::say!("{name}")?,
+                Format::Json => {
+                    let all = json!({
+                        "name": name, "bytes": bytes, "pause_ms": pause_ms, "save_ms": save_ms,
+                    });
+                    text::say!("{all}")?;
+                }
+            }
         }
         Command::Ls { format } => list(&snapshots, *format)?,
         Command::Inspect { name } => inspect(&snapshots, name)?,

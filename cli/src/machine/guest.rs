@@ -13,12 +13,12 @@ use std::{
 
 use anyhow::{Context, bail};
 use vmm::{
-    DiskConfig, DiskSource, MachineConfig, OnReset, Outcome, PartConfig, Resources, VsockConfig,
-    VsockHost, VsockListener,
+    DiskConfig, DiskSource, MachineConfig, OnReset, Outcome, PartConfig, Resources, Timings,
+    VsockConfig, VsockHost, VsockListener,
 };
 
-use super::snapshot;
-use crate::record::{Machine, Origin, Spec};
+use super::snapshot::{self, Loading};
+use crate::record::{Machine, Origin, RestoreReport, Spec};
 
 /// The guest's context identifier, the first that is not reserved (virtio 1.2, 5.10.4).
 const GUEST_CID: u32 = 3;
@@ -30,6 +30,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub(crate) struct Guest {
     machine: Arc<vmm::Machine>,
+    /// How long the snapshot took to load, if there is one.
+    loading: Option<snapshot::Loading>,
     vsock: VsockHost,
     /// Where the agent calls once it is ready.
     calls: Arc<Mutex<VsockListener>>,
@@ -43,13 +45,15 @@ impl Guest {
         let serial = File::create(&console)
             .with_context(|| format!("cannot create {}", console.display()))?;
         let resources = Resources::serial(serial);
-        let machine = match &record.spec.origin {
+        let (machine, loading) = match &record.spec.origin {
             Origin::Boot { kernel, initramfs, layers } => {
-                vmm::Machine::new(&config(&record.spec, kernel, initramfs, layers), resources)?
+                let config = config(&record.spec, kernel, initramfs, layers);
+                (vmm::Machine::new(&config, resources)?, None)
             }
             Origin::Snapshot { path, copy, kernel, initramfs, layers } => {
                 let config = config(&record.spec, kernel, initramfs, layers);
-                snapshot::restore(path, *copy, config, resources)?
+                let (machine, loading) = snapshot::restore(path, *copy, config, resources)?;
+                (machine, Some(loading))
             }
         };
         let vsock = machine.vsock().context("the machine has no socket device")?;
@@ -57,6 +61,7 @@ impl Guest {
         machine.run()?;
         let guest = Self {
             machine: Arc::new(machine),
+            loading,
             vsock,
             calls: Arc::new(Mutex::new(calls)),
             end: Arc::default(),
@@ -123,6 +128,27 @@ impl Guest {
             .wait_timeout_while(end, limit, |end| end.is_none())
             .unwrap_or_else(PoisonError::into_inner);
         end.is_some()
+    }
+
+    /// How long the steps of its restore took, if it was restored; the last two are the caller's, in milliseconds.
+    pub(super) fn restore_report(&self, endpoints_ms: f64, thaw_ms: f64) -> Option<RestoreReport> {
+        let Loading { state, copy } = self.loading?;
+        let Timings { resources, vm, gic, memory, devices, vcpus, timer, first_instruction } =
+            self.machine.timings();
+        let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
+        Some(RestoreReport {
+            state_ms: ms(state),
+            memory_ms: ms(copy + memory),
+            resources_ms: ms(resources),
+            vm_ms: ms(vm),
+            gic_ms: ms(gic),
+            devices_ms: ms(devices),
+            vcpus_ms: ms(vcpus),
+            timer_ms: ms(timer),
+            first_instruction_ms: ms(first_instruction.unwrap_or_default()),
+            endpoints_ms,
+            thaw_ms,
+        })
     }
 
     pub(super) fn machine(&self) -> &vmm::Machine {

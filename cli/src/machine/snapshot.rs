@@ -1,6 +1,10 @@
 //! Snapshots of a machine that runs an image: what a guest's state alone does not say.
 
-use std::{path::Path, sync::Arc, time::Instant};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ::snapshot::{HEADER_LEN, Invalid, Saved, Snapshot, Writer};
 use anyhow::{Context, bail};
@@ -65,6 +69,13 @@ pub(super) fn take(supervisor: &Supervisor, path: &Path) -> anyhow::Result<Snaps
     })
 }
 
+/// How long it took to load a snapshot, without building the machine.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Loading {
+    pub(super) state: Duration,
+    pub(super) copy: Duration,
+}
+
 /// Builds the machine that goes on where the snapshot at `path` was taken.
 ///
 /// Every file and socket of the host is the one that `config` names: a snapshot may come from anybody, so of what it says
@@ -74,7 +85,8 @@ pub(super) fn restore(
     copy: bool,
     config: MachineConfig,
     resources: Resources,
-) -> anyhow::Result<vmm::Machine> {
+) -> anyhow::Result<(vmm::Machine, Loading)> {
+    let began = Instant::now();
     let snapshot = Snapshot::open(path)?;
     snapshot.fits(&vmm::fingerprint()?)?;
     let mut state: MachineState = snapshot.get(MACHINE)?;
@@ -89,9 +101,11 @@ pub(super) fn restore(
         );
     }
     state.config = MachineConfig { memory, vcpus, ..config };
+    let loaded = Instant::now();
     let file = if copy { in_memory(&snapshot)? } else { snapshot.memory_file().try_clone()? };
     let memory = MemoryFile { file: Arc::new(file), offset: HEADER_LEN };
-    Ok(vmm::Machine::restore(&state, &memory, resources)?)
+    let loading = Loading { state: loaded - began, copy: loaded.elapsed() };
+    Ok((vmm::Machine::restore(&state, &memory, resources)?, loading))
 }
 
 /// A copy of the RAM file that nobody else can reach or change.

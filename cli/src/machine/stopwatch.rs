@@ -14,11 +14,13 @@ impl Stopwatch {
         Self { last: Instant::now(), laps: Vec::new() }
     }
 
-    /// Ends a step, and begins the next one.
-    pub(super) fn lap(&mut self, step: &str) {
+    /// Ends a step, and begins the next one; the step's milliseconds.
+    pub(super) fn lap(&mut self, step: &str) -> f64 {
         let now = Instant::now();
-        self.laps.push((step.into(), (now - self.last).as_secs_f64() * 1e3));
+        let ms = (now - self.last).as_secs_f64() * 1e3;
+        self.laps.push((step.into(), ms));
         self.last = now;
+        ms
     }
 
     /// The steps so far, in milliseconds.

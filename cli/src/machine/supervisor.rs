@@ -49,6 +49,8 @@ struct Progress {
     /// Why the start failed, with its exit status.
     failure: Option<(u8, String)>,
     stopwatch: Stopwatch,
+    /// How long the step took that ended with [`Phase::Ready`], in milliseconds.
+    ready_ms: f64,
 }
 
 /// How far a machine has come.
@@ -77,7 +79,8 @@ impl Supervisor {
         let Machine { directory, spec, mut state } = machine;
         state.ports = ports;
         state.pid = Some(std::process::id());
-        let progress = Progress { state, phase: Phase::Booting, failure: None, stopwatch };
+        let progress =
+            Progress { state, phase: Phase::Booting, failure: None, stopwatch, ready_ms: 0.0 };
         Self {
             spec,
             directory,
@@ -114,10 +117,13 @@ impl Supervisor {
 
     /// The agent is there and has built the root.
     pub(super) fn ready(&self) {
-        self.lock().stopwatch.lap(match self.spec.origin {
-            Origin::Boot { .. } => "guest's kernel booted, agent there, root built",
-            Origin::Snapshot { .. } => "endpoints opened",
-        });
+        {
+            let mut progress = self.lock();
+            progress.ready_ms = progress.stopwatch.lap(match self.spec.origin {
+                Origin::Boot { .. } => "guest's kernel booted, agent there, root built",
+                Origin::Snapshot { .. } => "endpoints opened",
+            });
+        }
         self.advance(Phase::Ready, |_| {});
     }
 
@@ -135,18 +141,20 @@ impl Supervisor {
             };
             match started {
                 Ok(()) => {
-                    let timings = {
+                    let (timings, restored) = {
                         let mut progress = self.lock();
-                        progress.stopwatch.lap(match self.spec.origin {
+                        let last = progress.stopwatch.lap(match self.spec.origin {
                             Origin::Boot { .. } => "process started",
                             Origin::Snapshot { .. } => "guest running, reseeded, clock set, thawed",
                         });
-                        progress.stopwatch.laps().to_vec()
+                        let restored = self.guest.restore_report(progress.ready_ms, last);
+                        (progress.stopwatch.laps().to_vec(), restored)
                     };
                     self.advance(Phase::Running, |state| {
                         state.status = Status::Running;
                         state.started = Some(Timestamp::now());
                         state.timings = timings;
+                        state.restored = restored;
                     });
                 }
                 Err(error) => self.fail(&error),

@@ -20,4 +20,4 @@ mod state;
 pub use list::{Machine, Machines, SHORT};
 pub use name::{check_name, random_id, random_name};
 pub use spec::{Origin, PortMapping, Protocol, Spec};
-pub use state::{State, Status};
+pub use state::{RestoreReport, State, Status};

@@ -47,6 +47,68 @@ pub struct State {
     /// How long each step of its start took, in milliseconds.
     #[serde(default)]
     pub timings: Vec<(String, f64)>,
+    /// How long each step of its restore took, if it was restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<RestoreReport>,
+}
+
+/// How long each step of a restore took, in milliseconds, in the order in which they are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RestoreReport {
+    /// The snapshot's state read, checked and decoded.
+    pub state_ms: f64,
+    /// Memory mapped, or copied with `--ram copy`.
+    pub memory_ms: f64,
+    /// Files and sockets of the host opened.
+    pub resources_ms: f64,
+    /// The virtual machine made.
+    pub vm_ms: f64,
+    /// The interrupt controller made and its state loaded.
+    pub gic_ms: f64,
+    /// Devices built from their states.
+    pub devices_ms: f64,
+    /// vCPUs made and their registers loaded.
+    pub vcpus_ms: f64,
+    /// The timers of all vCPUs set.
+    pub timer_ms: f64,
+    /// From the order to run until the first vCPU enters the guest.
+    pub first_instruction_ms: f64,
+    /// Control socket and published ports opened.
+    pub endpoints_ms: f64,
+    /// Randomness reseeded, clock set, processes thawed.
+    pub thaw_ms: f64,
+}
+
+impl RestoreReport {
+    /// Every step with its name for people.
+    pub fn steps(&self) -> [(&'static str, f64); 11] {
+        let Self {
+            state_ms,
+            memory_ms,
+            resources_ms,
+            vm_ms,
+            gic_ms,
+            devices_ms,
+            vcpus_ms,
+            timer_ms,
+            first_instruction_ms,
+            endpoints_ms,
+            thaw_ms,
+        } = *self;
+        [
+            ("state load", state_ms),
+            ("memory map or copy", memory_ms),
+            ("files and sockets", resources_ms),
+            ("virtual machine", vm_ms),
+            ("interrupt controller", gic_ms),
+            ("devices", devices_ms),
+            ("vCPUs", vcpus_ms),
+            ("timer", timer_ms),
+            ("first guest instruction", first_instruction_ms),
+            ("endpoints", endpoints_ms),
+            ("reseed, clock, thaw", thaw_ms),
+        ]
+    }
 }
 
 impl State {
@@ -62,6 +124,7 @@ impl State {
             error: None,
             ports: Vec::new(),
             timings: Vec::new(),
+            restored: None,
         }
     }
 

@@ -26,7 +26,7 @@ const MAX_STEPS: usize = 128;
 /// Steps of all blocks together, of 40 bytes each; when there are more, all are dropped.
 const CACHE_LIMIT: usize = 1 << 20;
 /// What a page without blocks counts for, in steps.
-const PAGE_STEPS: usize = 200;
+const PAGE_STEPS: usize = 60;
 
 /// A decoded block.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(crate) struct Block {
     /// Its instructions, then [`Step::end`].
     pub(crate) steps: Box<[Step]>,
     /// How many instructions there are.
-    pub(crate) len: u64,
+    pub(crate) len: u32,
     /// Some instruction is subject to `CPACR_EL1.FPEN`.
     pub(crate) uses_fp: bool,
 }
@@ -44,7 +44,10 @@ pub(crate) struct Block {
 pub(crate) struct CodePage {
     ipa: u64,
     host: *const AtomicU32,
-    entries: Box<[Option<Box<Block>>; PER_PAGE]>,
+    /// For each instruction the number of the block that starts there, counted from 1; 0 for none. An idle machine
+    /// keeps hundreds of pages with few blocks, hence no pointers here.
+    index: [u16; PER_PAGE],
+    blocks: Vec<Block>,
     steps: usize,
 }
 
@@ -52,7 +55,8 @@ impl CodePage {
     /// The block that starts at `pc`, if it has been decoded.
     #[inline(always)]
     pub(crate) fn block(&self, pc: u64) -> Option<&Block> {
-        self.entries[(pc / 4) as usize % PER_PAGE].as_deref()
+        let number = usize::from(self.index[(pc / 4) as usize % PER_PAGE]);
+        self.blocks.get(number.wrapping_sub(1))
     }
 }
 
@@ -71,9 +75,8 @@ impl CodeCache {
     /// after the page has been dropped.
     pub(crate) fn page(&mut self, ipa: u64, host: *const u8) -> *mut CodePage {
         let page = self.pages.entry(ipa).or_insert_with(|| {
-            let entries: Box<[Option<Box<Block>>]> = (0..PER_PAGE).map(|_| None).collect();
-            let entries = entries.try_into().expect("the length is the array's");
-            Box::new(CodePage { ipa, host: host.cast(), entries, steps: 0 })
+            let (index, blocks) = ([0; PER_PAGE], Vec::new());
+            Box::new(CodePage { ipa, host: host.cast(), index, blocks, steps: 0 })
         });
         &mut **page
     }
@@ -106,11 +109,13 @@ impl CodeCache {
                 break;
             }
         }
-        let len = steps.len() as u64;
+        let len = steps.len() as u32;
         steps.push(Step::end());
         self.steps += steps.len();
         page.steps += steps.len();
-        page.entries[first] = Some(Box::new(Block { steps: steps.into(), len, uses_fp }));
+        // A block starts at most once at each instruction.
+        page.blocks.push(Block { steps: steps.into(), len, uses_fp });
+        page.index[first] = page.blocks.len() as u16;
     }
 
     /// Drops the blocks of a page; returns the address of what the TLB may still lead to.

@@ -76,16 +76,17 @@ impl Cpu {
         let mut block = block;
         loop {
             let start = self.pc;
-            self.retired += block.len;
+            let len = u64::from(block.len);
+            self.retired += len;
             let first = block.steps.as_ptr();
             // SAFETY: the steps of a block end with `Step::end` and live as long as it.
             match unsafe { ((*first).run)(self, first) } {
                 Flow::Jump => {}
-                Flow::Next => self.pc = start.wrapping_add(4 * block.len),
+                Flow::Next => self.pc = start.wrapping_add(4 * len),
                 flow => {
                     // SAFETY: `left` is a step of this block.
                     let done = unsafe { self.left.offset_from(first) } as u64;
-                    self.retired -= block.len - 1 - done;
+                    self.retired -= len - 1 - done;
                     // SAFETY: as above.
                     return self.leave(flow, 4 * done, unsafe { &(*self.left).insn });
                 }
