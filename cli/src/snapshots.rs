@@ -21,6 +21,27 @@ use crate::{
     record::{Machine, Machines, Origin, PortMapping, Spec, check_name, random_id},
 };
 
+/// Prefix of snapshots that are being removed.
+const GRAVE: &str = ".old-";
+/// Prefix of snapshots that last as long as a process.
+const PASSING: &str = ".passing-";
+
+/// A snapshot without a name, removed when it is dropped.
+pub(crate) struct Passing {
+    pub(crate) path: PathBuf,
+    /// Its parent, which has nothing else.
+    place: PathBuf,
+    /// Says that its process lives.
+    _lock: fs::File,
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        // What is left is swept another time.
+        let _ = fs::remove_dir_all(&self.place);
+    }
+}
+
 /// The snapshots of a home, by name.
 #[derive(Debug)]
 pub(crate) struct Snapshots {
@@ -68,6 +89,7 @@ impl Snapshots {
     /// Takes a snapshot of a machine that runs.
     pub(crate) fn create(&self, machine: &Machine, name: &str) -> anyhow::Result<SnapshotReply> {
         let path = self.path(name)?;
+        self.sweep()?;
         // Before anything stands still.
         if path.exists() {
             return Err(snapshot::Error::Exists(path).into());
@@ -79,8 +101,41 @@ impl Snapshots {
         Ok(reply)
     }
 
+    /// Removes what killed processes left: halves of snapshots, and those that were for one `kiln fork`.
+    fn sweep(&self) -> anyhow::Result<()> {
+        snapshot::sweep(&self.directory)?;
+        for entry in fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let begins = |with: &str| name.as_encoded_bytes().starts_with(with.as_bytes());
+            let dead = || fs::File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+            if begins(GRAVE) || begins(PASSING) && dead() {
+                // Another process may be at it as well.
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a snapshot that lasts as long as the result, and has no name.
+    pub(crate) fn passing(&self, machine: &Machine) -> anyhow::Result<Passing> {
+        self.sweep()?;
+        let client = launch::running(machine)?;
+        let place = self.directory.join(format!("{PASSING}{}", &random_id()?[..12]));
+        fs::DirBuilder::new().mode(0o700).create(&place)?;
+        // Locked before there is anything in it: a sweep that came before takes nothing but an empty directory, and the
+        // capture makes that again.
+        let lock = fs::File::open(&place)?;
+        lock.lock()?;
+        let passing = Passing { path: place.join("snapshot"), place, _lock: lock };
+        let request = SnapshotRequest { path: passing.path.clone() };
+        let _: SnapshotReply = client.call(Method::POST, "/v1/snapshot", &request)?;
+        Ok(passing)
+    }
+
     /// All of them by name; what is none is skipped with a warning.
     pub(crate) fn list(&self) -> anyhow::Result<Vec<Listed>> {
+        self.sweep()?;
         let mut all = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let name = entry?.file_name().to_string_lossy().into_owned();
@@ -113,7 +168,7 @@ impl Snapshots {
             bail!("there is no snapshot {name}; `kiln snapshot ls` lists all");
         }
         // Out of sight at once, so that a removal that is cut short leaves no half snapshot.
-        let grave = self.directory.join(format!(".old-{name}-{}", std::process::id()));
+        let grave = self.directory.join(format!("{GRAVE}{name}-{}", std::process::id()));
         fs::rename(&path, &grave)?;
         fs::remove_dir_all(&grave).with_context(|| format!("cannot remove {}", grave.display()))?;
         pins::unpin(&self.home, &pins::snapshot(name))

@@ -68,6 +68,53 @@ fn restored_machines_go_on_and_differ() {
     assert_eq!(kiln.text(&["snapshot", "ls", "--format", "json"]), "[]");
 }
 
+/// A machine's process that is killed while it captures leaves a whole snapshot or none, and nothing else for long.
+#[test]
+fn a_killed_capture_is_whole_or_absent() {
+    let times = if std::env::var_os("KILN_SOAK").is_some() { 100 } else { 8 };
+    let kiln = Kiln::new();
+    let bake = ["bake", "--ready", "marker:ready", "-o", "base", "-m", "128m", &image()];
+    kiln.text(&[&bake[..], &["sh", "-c", COUNTER]].concat());
+    let pid = |machine: &str| {
+        let all: serde_json::Value =
+            serde_json::from_str(&kiln.text(&["inspect", machine])).unwrap();
+        rustix::process::Pid::from_raw(all[0]["state"]["pid"].as_i64().unwrap() as i32).unwrap()
+    };
+    // The time that it takes undisturbed.
+    kiln.text(&["restore", "-d", "--rm", "--name", "calm", "base"]);
+    let began = Instant::now();
+    kiln.text(&["snapshot", "create", "calm", "calm"]);
+    let whole = began.elapsed().as_micros() as u64;
+    let nonce = count(&kiln, "calm").1;
+    let mut survived = 0;
+    for round in 0..times {
+        let name = format!("m{round}");
+        kiln.text(&["restore", "-d", "--name", &name, "base"]);
+        let process = pid(&name);
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).unwrap();
+        let mut capture = kiln.command(&["snapshot", "create", &name, &name]);
+        let mut capture = capture.stderr(std::process::Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_micros(u64::from_le_bytes(random) % whole));
+        rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+        capture.wait().unwrap();
+        let path = kiln.home().join("snapshots").join(&name);
+        if path.exists() {
+            survived += 1;
+            kiln.text(&["snapshot", "verify", &name]);
+            kiln.text(&["restore", "-d", "--rm", "--name", "again", &name]);
+            assert_eq!(count(&kiln, "again").1, nonce);
+            kiln.text(&["rm", "--force", "again"]);
+        }
+        kiln.text(&["rm", "--force", &name]);
+    }
+    let listed: serde_json::Value =
+        serde_json::from_str(&kiln.text(&["snapshot", "ls", "--format", "json"])).unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), survived + 2, "{listed}");
+    let left = std::fs::read_dir(kiln.home().join("snapshots")).unwrap();
+    assert_eq!(left.count(), survived + 2, "what was cut short is swept");
+}
+
 /// What a program that measures reads: every step of a restore, and what a capture came to.
 #[test]
 fn captures_and_restores_report_their_steps() {

@@ -25,6 +25,25 @@ pub(crate) fn disk_file(name: &str) -> String {
 pub(crate) struct Directory {
     target: PathBuf,
     work: Option<PathBuf>,
+    /// Says that its writer lives, to [`sweep`].
+    _lock: File,
+}
+
+/// Removes what writers that were killed have left of snapshots beside each other in `parent`.
+///
+/// # Errors
+/// When the directory cannot be read. What cannot be removed is left to the next time.
+pub fn sweep(parent: &Path) -> Result<(), Error> {
+    for entry in fs::read_dir(parent).map_err(Error::io("read", parent))? {
+        let entry = entry.map_err(Error::io("read", parent))?;
+        if entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes())
+            && File::open(entry.path()).is_ok_and(|directory| directory.try_lock().is_ok())
+        {
+            // Another one may be at it as well.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    Ok(())
 }
 
 impl Directory {
@@ -44,8 +63,21 @@ impl Directory {
         {
             return Err(Error::io("remove", &work)(e));
         }
-        fs::DirBuilder::new().mode(0o700).create(&work).map_err(Error::io("create", &work))?;
-        Ok(Self { target: target.into(), work: Some(work) })
+        loop {
+            match fs::DirBuilder::new().mode(0o700).create(&work) {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                other => other.map_err(Error::io("create", &work))?,
+            }
+            let lock = match File::open(&work) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                other => other.map_err(Error::io("open", &work))?,
+            };
+            lock.lock().map_err(Error::io("lock", &work))?;
+            // A sweep may have come between the two.
+            if work.exists() {
+                return Ok(Self { target: target.into(), work: Some(work), _lock: lock });
+            }
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

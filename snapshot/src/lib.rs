@@ -62,6 +62,7 @@ mod sparse;
 mod state;
 mod writer;
 
+pub use directory::sweep;
 pub use error::Error;
 pub use fingerprint::Fingerprint;
 pub use memory::{CHUNK, HEADER_LEN, MemorySource, PAGE};

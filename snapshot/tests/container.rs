@@ -116,6 +116,21 @@ fn a_snapshot_is_whole_or_absent() {
 }
 
 #[test]
+fn what_dead_writers_left_is_swept() {
+    let home = tempfile::tempdir().unwrap();
+    let writer = Writer::create(&home.path().join("alive"), &host()).unwrap();
+    fs::create_dir(home.path().join(".unfinished-dead-1")).unwrap();
+    fs::write(home.path().join(".unfinished-dead-1/memory"), "half").unwrap();
+    snapshot::sweep(home.path()).unwrap();
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "the living one stays");
+    let mut writer = writer;
+    writer.memory(&mut ram().as_slice()).unwrap();
+    writer.commit().unwrap();
+    snapshot::sweep(home.path()).unwrap();
+    Snapshot::open(&home.path().join("alive")).unwrap();
+}
+
+#[test]
 fn another_host_is_named() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("one");

@@ -1,11 +1,13 @@
 //! `kiln fork`
 
+use std::path::Path;
+
 use clap::Parser;
 
 use crate::{
     Home,
     launch::Launched,
-    record::{Machines, random_id},
+    record::Machines,
     snapshots::{RestoreOptions, Snapshots},
 };
 
@@ -29,23 +31,19 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let snapshots = Snapshots::open(&home)?;
     let path = snapshots.path(&args.source)?;
     if path.exists() {
-        return fork(&snapshots, &args.source, args).map(|()| 0);
+        return fork(&snapshots, &path, args).map(|()| 0);
     }
     let machine = Machines::open(&home)?.find(&args.source)?;
-    let name = format!("fork-{}", &random_id()?[..12]);
-    snapshots.create(&machine, &name)?;
-    let result = fork(&snapshots, &name, args);
-    // What runs has mapped its memory.
-    snapshots.remove(&name)?;
-    result.map(|()| 0)
+    // What runs has mapped its memory when it goes.
+    let passing = snapshots.passing(&machine)?;
+    fork(&snapshots, &passing.path, args).map(|()| 0)
 }
 
-fn fork(snapshots: &Snapshots, name: &str, args: &Args) -> anyhow::Result<()> {
-    let path = snapshots.path(name)?;
+fn fork(snapshots: &Snapshots, path: &Path, args: &Args) -> anyhow::Result<()> {
     for _ in 0..args.count {
         let options =
             RestoreOptions { free_ports: true, auto_remove: args.rm, ..RestoreOptions::default() };
-        let launched = Launched::new(snapshots.machine(&path, &options)?)?;
+        let launched = Launched::new(snapshots.machine(path, &options)?)?;
         let state = launched.start()?;
         let ports: Vec<_> = state.ports.iter().map(ToString::to_string).collect();
         crate::text::say!("{} {}", launched.machine.spec.id, ports.join(" "))?;
