@@ -60,6 +60,8 @@ mod reader;
 mod saved;
 mod sparse;
 mod state;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod writer;
 
 pub use directory::sweep;
