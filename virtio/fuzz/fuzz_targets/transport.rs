@@ -1,4 +1,4 @@
-//! The transport and its queues, with the device that does least.
+//! The transport and its queues, and the requests of an entropy driver: the device that does least.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|ops: Vec<virtio_fuzz::Op>| {
