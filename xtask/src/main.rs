@@ -19,6 +19,7 @@ mod servers;
 mod setup;
 mod soak;
 mod suite;
+mod test_images;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,6 +50,8 @@ enum Command {
     },
     /// Build PID 1 of the guest and its initramfs, and make them the current ones
     GuestAgent,
+    /// Make the images of real programs that the tests run
+    TestImages,
     /// Run every check and test
     Test,
     /// Run a container in its own machine, with all the set-up that takes
@@ -93,6 +96,7 @@ fn perform() -> Result<()> {
             kernel::build(source.as_deref(), rebuild).map(drop)
         }
         Command::GuestAgent => guest_agent::build().map(drop),
+        Command::TestImages => test_images::build(),
         Command::Test => suite::run_all(),
         Command::Demo { image } => demo::run_demo(image.as_deref()),
         Command::Bench(bench) => bench.run(),

@@ -43,6 +43,7 @@ impl Purpose {
             Purpose::Test => &[
                 "apache2-utils",
                 "buildah",
+                "debian-archive-keyring",
                 "docker-registry",
                 "erofs-utils",
                 "gcc",

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::run::{announce, cargo, run};
 use crate::setup::{self, Purpose};
-use crate::{demo, guest_agent, kernel, macos};
+use crate::{demo, guest_agent, kernel, macos, test_images};
 
 pub(crate) fn run_all() -> Result<()> {
     setup::ensure(&[Purpose::Kernel, Purpose::Rust, Purpose::Test])?;
@@ -16,6 +16,7 @@ pub(crate) fn run_all() -> Result<()> {
     guest_agent::build()?;
     kernel::build(None, false)?;
     demo::layout()?;
+    test_images::build()?;
     announce("tests");
     run(cargo().args(["test", "--workspace", "--no-fail-fast"]))
 }

@@ -76,6 +76,15 @@ impl Drop for Kiln {
     }
 }
 
+/// What `cargo xtask test` made and keeps in the user's cache.
+pub(crate) fn product(name: &str) -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty());
+    let cache =
+        cache.map(PathBuf::from).unwrap_or_else(|| std::env::home_dir().unwrap().join(".cache"));
+    let product = cache.join("kiln").join(name).join("current").canonicalize();
+    product.unwrap_or_else(|_| panic!("`cargo xtask test` makes the {name} that this test needs"))
+}
+
 /// The image that `cargo xtask test` makes from Debian's busybox.
 pub(crate) fn image() -> String {
     format!("oci-layout:{}:latest", layout().display())
@@ -83,11 +92,7 @@ pub(crate) fn image() -> String {
 
 /// Directory of that image.
 pub(crate) fn layout() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty());
-    let cache =
-        cache.map(PathBuf::from).unwrap_or_else(|| std::env::home_dir().unwrap().join(".cache"));
-    let layout = cache.join("kiln/demo-image/current").canonicalize();
-    layout.expect("`cargo xtask test` makes the image that these tests run")
+    product("demo-image")
 }
 
 /// Whether to run at the counts that take long (`cargo xtask soak`).

@@ -1,0 +1,42 @@
+//! The distribution itself.
+
+use std::fs;
+
+use crate::{common, run};
+
+/// The digest of "abc" is FIPS 180-4's example.
+const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+#[test]
+fn busybox() {
+    let script = "uname -m
+        printf abc | sha256sum
+        seq 100 | awk '{ sum += $1 } END { print sum }'
+        mkdir -p /tmp/a/b; echo deep > /tmp/a/b/c
+        tar -C /tmp -c a | gzip | gunzip | tar -t | sort
+        find / -xdev -name os-release -type f -exec sed -n 's/^ID=//p' {} \\;";
+    let expected = format!("aarch64\n{ABC}  -\n5050\na/\na/b/\na/b/c\ndebian");
+    assert_eq!(run("busybox", &["sh", "-c", script]), expected);
+}
+
+/// `apt list` names what the host's dpkg found in the image, in the guest's words:
+/// `name/now version architecture [installed,local]`.
+#[test]
+fn apt_list() {
+    let expected = fs::read_to_string(common::product("test-images").join("debian.packages"));
+    let expected = expected.unwrap();
+    let mut expected: Vec<_> = expected.lines().collect();
+    let listed = run("debian", &["apt", "list"]);
+    let mut listed: Vec<_> = listed
+        .lines()
+        .skip_while(|line| line.starts_with("Listing..."))
+        .map(|line| {
+            let line = line.strip_suffix(" [installed,local]").expect(line);
+            line.replacen("/now", "", 1)
+        })
+        .collect();
+    expected.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(listed, expected);
+    assert!(listed.len() > 50);
+}
