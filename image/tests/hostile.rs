@@ -243,6 +243,17 @@ fn digests_and_sizes_that_are_wrong() {
     }
 }
 
+/// No harm is meant: both algorithms may name a layer, also one that does not stand alone.
+#[test]
+fn digests_by_sha512() {
+    use sha2::Digest as _;
+    // Its directory is only implied, so it is kept under its chain id.
+    let tar = one(tars::file("implied/f"));
+    let hex: String = sha2::Sha512::digest(&tar).iter().map(|b| format!("{b:02x}")).collect();
+    let diff_id: Digest = format!("sha512:{hex}").parse().unwrap();
+    pull_layers(&[(&tar, diff_id)], &PullOptions::default()).unwrap();
+}
+
 #[test]
 fn streams_that_swell_or_break() {
     use std::io::Write;

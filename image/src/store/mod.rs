@@ -49,6 +49,10 @@ pub(crate) use lock::FileLock;
 pub(crate) use verify::walk;
 
 const VERSION: &str = "1";
+/// The directories of content.
+const BLOBS: [&str; 2] = ["blobs/sha256", "blobs/sha512"];
+const LAYERS: [&str; 4] =
+    ["layers/diff/sha256", "layers/diff/sha512", "layers/chain/sha256", "layers/chain/sha512"];
 
 /// A content store.
 #[derive(Clone, Debug)]
@@ -61,20 +65,11 @@ impl Store {
     /// there.
     pub fn open(home: &Path) -> Result<Self, Error> {
         let root = std::path::absolute(home.join("images")).map_err(on("found", home))?;
-        for dir in [
-            "blobs/sha256",
-            "blobs/sha512",
-            "layers/diff/sha256",
-            "layers/diff/sha512",
-            "layers/chain/sha256",
-            "tags",
-            "pins",
-            "leases",
-            "partial/sha256",
-            "partial/sha512",
-            "locks",
-            "tmp",
-        ] {
+        for dir in ["tags", "pins", "leases", "partial/sha256", "partial/sha512", "locks", "tmp"]
+            .into_iter()
+            .chain(BLOBS)
+            .chain(LAYERS)
+        {
             let dir = root.join(dir);
             fs::create_dir_all(&dir).map_err(on("created", &dir))?;
         }

@@ -4,19 +4,10 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
-use super::{FileLock, Store, Tag, blob_key, files, layer_keys};
+use super::{BLOBS, FileLock, LAYERS, Store, Tag, blob_key, files, layer_keys};
 use crate::config::ImageConfig;
 use crate::manifest::Document;
 use crate::{Digest, Error, Platform, Reference};
-
-/// Directories whose files are content.
-const CONTENT: [&str; 5] = [
-    "blobs/sha256",
-    "blobs/sha512",
-    "layers/diff/sha256",
-    "layers/diff/sha512",
-    "layers/chain/sha256",
-];
 
 /// What a removal did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -110,7 +101,7 @@ impl Store {
     fn sweep(&self, untagged: Vec<String>) -> Result<Pruned, Error> {
         let used = self.used()?;
         let mut pruned = Pruned { untagged, ..Pruned::default() };
-        for dir in CONTENT {
+        for dir in BLOBS.into_iter().chain(LAYERS) {
             for path in files::list(&self.path(dir))? {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 let key = format!("{dir}/{name}");

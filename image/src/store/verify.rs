@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Store, files};
+use super::{BLOBS, LAYERS, Store, files};
 use crate::Error;
 use crate::digest::{Algorithm, Hasher};
 use crate::erofs::{FoundKind, Reader, decode_xattrs};
@@ -37,9 +37,7 @@ impl Store {
     /// Hashes every blob, walks every layer file and looks up every tagged image.
     pub fn verify(&self) -> Result<Verified, Error> {
         let mut result = Verified::default();
-        for (dir, algorithm) in
-            [("blobs/sha256", Algorithm::Sha256), ("blobs/sha512", Algorithm::Sha512)]
-        {
+        for (dir, algorithm) in BLOBS.into_iter().zip([Algorithm::Sha256, Algorithm::Sha512]) {
             for path in files::list(&self.path(dir))? {
                 result.blobs += 1;
                 let actual = hash(&path, algorithm).map_err(on("read", &path))?;
@@ -49,7 +47,7 @@ impl Store {
                 }
             }
         }
-        for dir in ["layers/diff/sha256", "layers/diff/sha512", "layers/chain/sha256"] {
+        for dir in LAYERS {
             for path in files::list(&self.path(dir))? {
                 result.layers += 1;
                 let walked = File::open(&path).and_then(Reader::open).and_then(|l| walk(&l));

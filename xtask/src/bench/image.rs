@@ -13,8 +13,9 @@ use crate::cache;
 use crate::run::{announce, run as complete};
 use crate::setup::{self, Purpose};
 
-/// Debian's packages for arm64, unpacked without their scripts: some 150 MB.
-const PACKAGES: &str = "--include=nginx-light,python3-minimal,redis-server,perl-base,libc6,bash";
+/// Debian's packages for arm64, unpacked without their scripts: some 150 MB. The image's tests use
+/// the same tar.
+const PACKAGES: &str = "nginx-light,python3-minimal,redis-server,perl-base,libc6,bash";
 
 pub(super) fn run(count: usize) -> Result<()> {
     setup::ensure(&[Purpose::Test])?;
@@ -63,13 +64,14 @@ fn timed(work: impl FnOnce() -> Result<()>) -> Result<f64> {
 fn tar() -> Result<PathBuf> {
     let directory = cache::directory()?.join("test-images");
     fs::create_dir_all(&directory)?;
-    let tar = directory.join("servers.tar");
+    let tar = directory.join(format!("bookworm-{PACKAGES}.tar"));
     if !tar.exists() {
         announce("unpacking Debian packages");
-        let new = directory.join("servers.new.tar");
-        let arguments = ["--architectures=arm64", "--variant=extract", PACKAGES, "bookworm"];
-        complete(Command::new("mmdebstrap").args(arguments).arg(&new))?;
-        fs::rename(&new, &tar)?;
+        let new = tempfile::Builder::new().suffix(".tar").tempfile_in(&directory)?;
+        let include = format!("--include={PACKAGES}");
+        let arguments = ["--architectures=arm64", "--variant=extract", &include, "bookworm"];
+        complete(Command::new("mmdebstrap").args(arguments).arg(new.path()))?;
+        new.persist(&tar)?;
     }
     Ok(tar)
 }
