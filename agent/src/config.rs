@@ -107,6 +107,8 @@ pub struct ProcessSpec {
     pub stdin: bool,
     /// Limits that differ from the agent's defaults.
     pub rlimits: Vec<Rlimit>,
+    /// Nobody will attach: what it writes is thrown away, and it is forgotten once it has ended.
+    pub detached: bool,
 }
 
 /// Size of a terminal in characters.

@@ -133,7 +133,7 @@ pub enum Request {
     /// [`Reply::Done`].
     Reseed {
         /// 32 to 512 bytes from the host's generator.
-        #[serde(with = "bytes")]
+        #[serde(with = "serde_bytes")]
         entropy: Vec<u8>,
     },
     /// Set the wall clock; answered [`Reply::Done`].
@@ -358,39 +358,5 @@ impl Reply {
                 got: format!("{other:?}"),
             }),
         }
-    }
-}
-
-/// Encodes bytes as a CBOR byte string instead of an array of numbers.
-mod bytes {
-    use serde::de::{Error, SeqAccess, Visitor};
-    use serde::{Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_bytes(bytes)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-        struct Bytes;
-        impl<'de> Visitor<'de> for Bytes {
-            type Value = Vec<u8>;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("bytes")
-            }
-            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
-                Ok(bytes.to_vec())
-            }
-            fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
-                Ok(bytes)
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<u8>, A::Error> {
-                let mut bytes = Vec::new();
-                while let Some(byte) = seq.next_element()? {
-                    bytes.push(byte);
-                }
-                Ok(bytes)
-            }
-        }
-        from.deserialize_byte_buf(Bytes)
     }
 }

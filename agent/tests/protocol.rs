@@ -3,7 +3,8 @@
 use agent::{
     Attached, Channel, Config, Connection, Exit, ExitStatus, Failure, FailureKind, Frame, Hello,
     Input, Layer, MAX_DATA, MAX_MESSAGE, Output, ProcessSpec, ProtocolError, Reply, Request,
-    Rlimit, WindowSize, Writable, decode_message, encode_message, read_frame, write_data,
+    Rlimit, RootAttributes, WindowSize, Writable, decode_message, encode_message, read_frame,
+    write_data,
 };
 use proptest::prelude::*;
 
@@ -21,6 +22,7 @@ fn spec() -> impl Strategy<Value = ProcessSpec> {
         prop::collection::vec((text(), any::<u64>(), any::<u64>()), 0..3),
     )
         .prop_map(|(args, env, user, tty, stdin, rlimits)| ProcessSpec {
+            detached: !stdin,
             args,
             env: env.clone(),
             cwd: user.clone(),
@@ -45,8 +47,17 @@ fn config() -> impl Strategy<Value = Config> {
         text(),
         prop::option::of(any::<u64>()),
         prop::option::of(text()),
+        prop::option::of((any::<i64>(), any::<u32>(), prop::collection::vec(any::<u8>(), 0..40))),
     )
-        .prop_map(|(layers, writable, hostname, clock, hosts)| Config {
+        .prop_map(|(layers, writable, hostname, clock, hosts, root)| Config {
+            root: root.map(|(mtime, number, bytes)| RootAttributes {
+                mode: number as u16,
+                uid: number,
+                gid: !number,
+                mtime,
+                mtime_ns: number,
+                xattrs: vec![(bytes.clone(), bytes)],
+            }),
             layers: layers.into_iter().map(|(device, fstype)| Layer { device, fstype }).collect(),
             writable,
             hostname,

@@ -209,6 +209,7 @@ pub(crate) fn exec(
 
 /// Starts one more process whose stdio nobody carries.
 pub(crate) fn exec_detached(client: &Client, spec: ProcessSpec) -> anyhow::Result<()> {
+    let spec = ProcessSpec { detached: true, ..spec };
     call(client, &Request::Exec { id: new_id()?, spec }).map(drop)
 }
 

@@ -3,7 +3,8 @@
 use std::{
     fs::{self, File},
     os::unix::process::CommandExt,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
+    thread,
     time::Duration,
 };
 
@@ -24,9 +25,14 @@ pub(crate) const SUBCOMMAND: &str = "machine-process";
 const SOCKET_LIMIT: Duration = Duration::from_secs(30);
 
 /// A machine whose process was just started.
+///
+/// Until its process has started, it goes away together with this one.
 #[derive(Debug)]
 pub(crate) struct Launched {
-    child: Child,
+    /// Taken when somebody waits for it.
+    child: Option<Child>,
+    /// Ends when this process does.
+    _tether: Option<ChildStdin>,
     pub(crate) machine: Machine,
     pub(crate) client: Client,
 }
@@ -34,13 +40,23 @@ pub(crate) struct Launched {
 impl Launched {
     /// Starts the process and waits until it can be talked to.
     pub(crate) fn new(machine: Machine) -> anyhow::Result<Self> {
+        Self::launch(machine, false)
+    }
+
+    /// The same for a machine that goes away with this process even when it runs.
+    pub(crate) fn bound(machine: Machine) -> anyhow::Result<Self> {
+        Self::launch(machine, true)
+    }
+
+    fn launch(machine: Machine, bound: bool) -> anyhow::Result<Self> {
         let log = File::create(machine.directory.join("process.log"))?;
         let program = std::env::current_exe().context("cannot find kiln's own program file")?;
         let mut child = Command::new(program)
             .arg(SUBCOMMAND)
             .arg(&machine.directory)
+            .args(bound.then_some("--bound"))
             .current_dir("/")
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
             .process_group(0)
@@ -48,7 +64,8 @@ impl Launched {
             .context("cannot start the machine's process")?;
         let client = Client::new(&machine.directory);
         let ready = client.wait_ready(SOCKET_LIMIT, || matches!(child.try_wait(), Ok(None)));
-        let launched = Self { child, machine, client };
+        let tether = child.stdin.take();
+        let launched = Self { child: Some(child), _tether: tether, machine, client };
         match ready {
             Ok(()) => Ok(launched),
             Err(error) => Err(launched.explain(error)),
@@ -62,8 +79,10 @@ impl Launched {
 
     /// Waits until the machine's process has ended.
     pub(crate) fn wait_gone(mut self) {
-        // It can only fail if somebody else has waited for it.
-        let _ = self.child.wait();
+        if let Some(mut child) = self.child.take() {
+            // It can only fail if somebody else has waited for it.
+            let _ = child.wait();
+        }
     }
 
     /// What happened when the stdio of this machine broke off.
@@ -91,6 +110,15 @@ impl Launched {
             fs::read_to_string(self.machine.directory.join("process.log")).unwrap_or_default();
         let last = log.lines().last().unwrap_or_default();
         Exit::new(KILN_FAILED, format!("the machine's process ended early: {error} {last}")).into()
+    }
+}
+
+impl Drop for Launched {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may outlive this process; until then somebody takes note of its end. Without the thread it stays a zombie.
+            let _ = thread::Builder::new().name("machine".into()).spawn(move || child.wait());
+        }
     }
 }
 

@@ -21,6 +21,7 @@ pub mod signal;
 mod snapshots;
 mod terminal;
 mod text;
+mod unpack;
 
 pub use exit::{Exit, KILN_FAILED, NOT_EXECUTABLE, NOT_FOUND};
 pub use home::Home;

@@ -8,6 +8,7 @@
 use std::{
     fs::{self, File},
     io::{self, BufReader, Read, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -144,7 +145,6 @@ impl LogWriter {
 #[derive(Debug)]
 pub struct LogReader {
     directory: PathBuf,
-    older: Vec<PathBuf>,
     current: Option<BufReader<File>>,
     pending: Vec<u8>,
 }
@@ -152,8 +152,7 @@ pub struct LogReader {
 impl LogReader {
     /// Opens the log in a machine's directory; it may not exist yet.
     pub fn open(directory: &Path) -> Self {
-        let older = (0..FILES).map(|index| path(directory, index)).filter(|p| p.exists()).collect();
-        Self { directory: directory.into(), older, current: None, pending: Vec::new() }
+        Self { directory: directory.into(), current: None, pending: Vec::new() }
     }
 
     /// The next record; `None` at the end of what has been written so far.
@@ -161,35 +160,81 @@ impl LogReader {
     /// # Errors
     /// The file system's.
     pub fn read(&mut self) -> io::Result<Option<Record>> {
+        let mut next = None;
         loop {
             if let Some(file) = &mut self.current {
                 if let Some(record) = next_record(file, &mut self.pending)? {
                     return Ok(Some(record));
                 }
-                if self.older.is_empty() && !self.was_rotated()? {
-                    return Ok(None);
+                // A file is complete once it has a successor: what was written before that is read before we go on.
+                if next.is_none() {
+                    next = self.successor()?;
+                    if next.is_none() {
+                        return Ok(None);
+                    }
+                    continue;
                 }
                 self.pending.clear();
+            } else {
+                next = self.oldest()?;
             }
-            let next = match self.older.pop() {
-                Some(path) => path,
-                None => path(&self.directory, 0),
-            };
-            self.current = match File::open(next) {
-                Ok(file) => Some(BufReader::with_capacity(64 << 10, file)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(error),
-            };
+            match next.take() {
+                Some(file) => self.current = Some(BufReader::with_capacity(64 << 10, file)),
+                None => return Ok(None),
+            }
         }
     }
 
-    fn was_rotated(&self) -> io::Result<bool> {
-        use std::os::unix::fs::MetadataExt;
-        let Some(current) = &self.current else { return Ok(false) };
-        match fs::metadata(path(&self.directory, 0)) {
-            Ok(newest) => Ok(newest.ino() != current.get_ref().metadata()?.ino()),
-            Err(_) => Ok(false),
+    fn oldest(&self) -> io::Result<Option<File>> {
+        'again: loop {
+            for index in (0..FILES).rev() {
+                if let Some(file) = open(&self.directory, index)? {
+                    // An older one may have been given its name while we looked below.
+                    if index + 1 < FILES && path(&self.directory, index + 1).exists() {
+                        continue 'again;
+                    }
+                    return Ok(Some(file));
+                }
+            }
+            return Ok(None);
         }
+    }
+
+    /// The file that was begun after the current one, which may have been renamed any number of times.
+    fn successor(&self) -> io::Result<Option<File>> {
+        let Some(current) = &self.current else { return Ok(None) };
+        // The number stays its own as long as it is open.
+        let current = current.get_ref().metadata()?.ino();
+        'again: loop {
+            let mut newer: Option<File> = None;
+            for index in 0..FILES {
+                // A name is free between two renames of a rotation.
+                let Some(file) = open(&self.directory, index)? else { continue };
+                let number = file.metadata()?.ino();
+                if number == current {
+                    return Ok(newer);
+                }
+                // One that was renamed while we looked is met twice.
+                if newer
+                    .map(|newer| newer.metadata())
+                    .transpose()?
+                    .is_some_and(|n| n.ino() == number)
+                {
+                    continue 'again;
+                }
+                newer = Some(file);
+            }
+            // It is gone, and so is what came between it and the oldest that there is.
+            return Ok(newer);
+        }
+    }
+}
+
+fn open(directory: &Path, index: u32) -> io::Result<Option<File>> {
+    match File::open(path(directory, index)) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -264,6 +309,23 @@ mod tests {
         let late = all(&mut LogReader::open(directory.path()));
         assert!(late.len() >= 3 * FILE_LIMIT as usize && want.ends_with(&late));
         assert!(!path(directory.path(), FILES).exists());
+    }
+
+    #[test]
+    fn a_log_that_rotates_more_than_once_between_two_looks_is_read_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = LogWriter::open(directory.path()).unwrap();
+        let mut reader = LogReader::open(directory.path());
+        let (mut want, mut got) = (Vec::new(), Vec::new());
+        for mebibytes in [20_u8, 40, 1, 30] {
+            for number in 0..mebibytes {
+                let bytes = vec![mebibytes ^ number; 1 << 20];
+                writer.append(Stream::Stdout, &bytes);
+                want.extend(bytes);
+            }
+            got.extend(all(&mut reader));
+        }
+        assert!(want == got, "{} of {} bytes", got.len(), want.len());
     }
 
     #[test]

@@ -56,7 +56,10 @@ pub(crate) fn from_image(
     };
     let machine = Machines::open(home)?.create(spec)?;
     // The machine outlives this process, and so must its claim on the image.
-    store.pin(&pins::machine(&machine.spec.id), &[&image])?;
+    if let Err(error) = store.pin(&pins::machine(&machine.spec.id), &[&image]) {
+        machine.remove()?;
+        return Err(error.into());
+    }
     Ok(machine)
 }
 

@@ -55,7 +55,7 @@ impl Sandbox {
     pub fn run(home: &Home, options: &Options) -> anyhow::Result<Self> {
         let launched = Launched::new(prepare::from_image(home, options, &|_| {})?)?;
         launched.start()?;
-        Ok(Self { machine: launched.machine })
+        Ok(Self { machine: launched.machine.clone() })
     }
 
     /// Its id: 64 hexadecimal digits.

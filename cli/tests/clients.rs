@@ -1,4 +1,4 @@
-//! Clients that do not take their output hold up nothing but the process that writes it.
+//! What clients do that stand still, do not read, or go: it hurts nobody but them.
 
 mod common;
 
@@ -117,4 +117,45 @@ fn a_client_that_reads_late_gets_everything_although_the_machine_has_gone() {
     let want: String = (1..=60_000).map(|n| format!("{n}\n")).collect();
     assert!(output == want, "{} of {} bytes", output.len(), want.len());
     assert_eq!(client.wait().unwrap().code(), Some(3));
+}
+
+/// Interrupted before its process runs, a machine leaves no trace; and so does one that is being baked.
+#[test]
+fn an_interrupt_leaves_no_machine_that_nobody_wanted() {
+    let kiln = Kiln::new();
+    let image = image();
+    let machines = kiln.home().join("machines");
+    let is_empty = || {
+        let mut entries = std::fs::read_dir(&machines).unwrap();
+        entries.all(|entry| entry.unwrap().file_name() == ".lock")
+    };
+    let bake = ["bake", "--ready", "after:1000s", "-o", "baked", &image, "sleep", "1000"];
+    for (args, running) in [
+        (&["run", "--name", "early", &image, "sleep", "1000"][..], false),
+        (&["run", "-d", "--name", "early", &image, "sleep", "1000"], false),
+        (&bake, true),
+    ] {
+        let mut client = kiln.command(args).stdout(Stdio::null()).spawn().unwrap();
+        until("a machine is there", || match running {
+            true => runs(&kiln),
+            false => machines.exists() && !is_empty(),
+        });
+        signal(&client, "-INT");
+        assert!(!client.wait().unwrap().success());
+        until("nothing is left", || kiln.text(&["ps", "-aq"]).is_empty() && is_empty());
+    }
+    assert_eq!(kiln.text(&["snapshot", "ls", "--format", "json"]), "[]");
+}
+
+/// A command that nobody listens to is not held up by what it says.
+#[test]
+fn a_detached_command_may_talk_without_end() {
+    let kiln = Kiln::new();
+    kiln.text(&["run", "-d", "--name", "quiet", &image(), "sleep", "1000"]);
+    let script = "seq 1 60000; seq 1 60000 >&2; echo over > /over";
+    for flags in [&["exec", "-d"][..], &["exec", "-d", "-t"]] {
+        kiln.text(&[flags, &["quiet", "sh", "-c", script]].concat());
+        until("it ends", || kiln.output(&["exec", "quiet", "cat", "/over"]).stdout == b"over\n");
+        kiln.text(&["exec", "quiet", "rm", "/over"]);
+    }
 }

@@ -27,7 +27,7 @@ pub struct MachineState {
     /// Its vCPUs, by index.
     pub vcpus: Vec<VcpuState>,
     /// Its interrupt controller, in the framework's own bytes.
-    #[serde(with = "bytes")]
+    #[serde(with = "serde_bytes")]
     pub gic: Vec<u8>,
     /// `CNTVCT_EL0` when it stood still.
     pub counter: u64,
@@ -124,45 +124,4 @@ pub fn fingerprint() -> Result<Fingerprint, Error> {
     Ok(features.0.into_iter().fold(Fingerprint::default(), |fingerprint, (register, value)| {
         fingerprint.with(register.to_string(), value)
     }))
-}
-
-/// Bytes as bytes, rather than as a sequence of numbers.
-mod bytes {
-    use serde::de::{Deserializer, SeqAccess, Visitor};
-    use serde::ser::Serializer;
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_bytes(bytes)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-        struct Bytes;
-
-        impl<'de> Visitor<'de> for Bytes {
-            type Value = Vec<u8>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("bytes")
-            }
-
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
-                Ok(bytes.to_vec())
-            }
-
-            fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
-                Ok(bytes)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Vec<u8>, A::Error> {
-                // Grows with what is there, whatever length is announced.
-                let mut bytes = Vec::new();
-                while let Some(byte) = from.next_element()? {
-                    bytes.push(byte);
-                }
-                Ok(bytes)
-            }
-        }
-
-        from.deserialize_byte_buf(Bytes)
-    }
 }

@@ -16,6 +16,7 @@ use agent::{
     Channel, Connection, Failure, FailureKind, FileInfo, Frame, Input, MAX_DATA, Output,
     ProtocolError, Reply, decode_message,
 };
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use super::control::Control;
@@ -246,6 +247,7 @@ fn work() -> Outcome<()> {
 fn pack(path: &Path, to: OwnedFd) -> io::Result<()> {
     let mut archive = tar::Builder::new(BufWriter::with_capacity(MAX_DATA, File::from(to)));
     archive.follow_symlinks(false);
+    archive.sparse(false);
     let name = path.file_name().map_or_else(|| PathBuf::from("."), PathBuf::from);
     add(&mut archive, path, &name)?;
     archive.into_inner()?.flush()
@@ -256,15 +258,37 @@ fn add(archive: &mut tar::Builder<impl Write>, path: &Path, name: &Path) -> io::
     if kind.is_socket() {
         return Ok(());
     }
+    if kind.is_file() {
+        return add_file(archive, path, name);
+    }
     archive.append_path_with_name(path, name)?;
     if kind.is_dir() {
         let mut entries = fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
-            add(archive, &entry.path(), &name.join(entry.file_name()))?;
+            match add(archive, &entry.path(), &name.join(entry.file_name())) {
+                // Gone since the directory was read.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other?,
+            }
         }
     }
     Ok(())
+}
+
+/// Adds a regular file with the size that it has now, whoever writes to it meanwhile.
+fn add_file(archive: &mut tar::Builder<impl Write>, path: &Path, name: &Path) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let metadata = file.metadata()?;
+    let mut header = tar::Header::new_gnu();
+    header.set_metadata(&metadata);
+    archive.append_data(&mut header, name, of_length(file, metadata.len()))
+}
+
+/// So many bytes of `content`: what is beyond is left out, and what is missing is zero, as GNU tar has it.
+fn of_length(content: impl Read, length: u64) -> impl Read {
+    content.chain(io::repeat(0)).take(length)
 }
 
 fn unpack(into: &Path, owners: bool, from: OwnedFd) -> io::Result<()> {
@@ -277,4 +301,21 @@ fn unpack(into: &Path, owners: bool, from: OwnedFd) -> io::Result<()> {
     // What follows the end mark belongs to the stream.
     io::copy(&mut stream, &mut io::sink())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_keeps_the_length_that_was_promised() {
+        let read = |content: &[u8], length| {
+            let mut bytes = Vec::new();
+            of_length(content, length).read_to_end(&mut bytes).unwrap();
+            bytes
+        };
+        assert_eq!(read(b"grown", 3), b"gro");
+        assert_eq!(read(b"cut", 5), b"cut\0\0");
+        assert_eq!(read(b"same", 4), b"same");
+    }
 }

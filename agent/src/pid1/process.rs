@@ -36,6 +36,8 @@ pub(crate) struct State {
     /// How it ended, as soon as the kernel says so.
     pub status: Option<ExitStatus>,
     pub oom_killed: bool,
+    /// Nobody asks for its output or its end.
+    pub detached: bool,
     /// How it ended, once its output is complete.
     pub exit: Option<Exit>,
     /// Counts attachments; the last one counts.

@@ -31,11 +31,16 @@ fn reap(control: &Control, pid: u32) {
     let Ok(Some((_, status))) = waitpid(number, WaitOptions::NOHANG) else { return };
     if let (Some(process), Some(status)) = (process, exit_status(status)) {
         let killed = oom_kills > control.note_oom_kills(oom_kills);
-        process.update(|state| {
+        let forgotten = process.update(|state| {
             state.status = Some(status);
             state.oom_killed = killed && status == ExitStatus::Signaled(libc::SIGKILL);
             state.finish_if_complete();
+            state.detached
         });
+        if forgotten {
+            // It fails for one that never came to run, which its starter removes.
+            let _ = control.processes.remove(process.id);
+        }
     }
 }
 

@@ -72,8 +72,10 @@ pub(crate) fn spawn(
         };
         let mut state = State::default();
         state.stdin.closed = ours.stdio.stdin.is_none();
-        state.stdout.ended = ours.stdio.stdout.is_none();
-        state.stderr.ended = ours.stdio.stderr.is_none();
+        state.detached = spec.detached;
+        // What comes after the end of a stream is thrown away.
+        state.stdout.ended = ours.stdio.stdout.is_none() || spec.detached;
+        state.stderr.ended = ours.stdio.stderr.is_none() || spec.detached;
         let process = Arc::new(Process::new(id, spec.args.clone(), child, terminal, state)?);
         held.insert(id, Arc::clone(&process));
         process

@@ -3,12 +3,12 @@
 use std::io::{Cursor, Read};
 
 use agent::{
-    Channel, Failure, FailureKind, Frame, Input, MAX_DATA, Output, ProtocolError, Reply, Request,
-    decode_message,
+    Channel, Failure, FailureKind, Frame, Input, MAX_DATA, Output, ProcessSpec, ProtocolError,
+    Reply, Request, decode_message,
 };
 
 use crate::common::in_its_own_process;
-use crate::host::{Guest, IDLE};
+use crate::host::{Guest, IDLE, shell};
 
 fn copy_out(guest: &Guest, path: &str, follow: bool) -> Result<Vec<u8>, Failure> {
     let mut connection = guest.connect();
@@ -97,6 +97,20 @@ fn files_arrive_as_they_were_sent() {
         assert_eq!(names(&copy_out(&guest, "/etc/absolute", false).unwrap()), ["absolute"]);
         assert_eq!(names(&copy_out(&guest, "/etc/absolute", true).unwrap()), ["passwd"]);
         assert_eq!(names(&copy_out(&guest, "/etc/climbing", true).unwrap()), ["group"]);
+
+        // Files that others write to, or take away, while they are copied.
+        guest.sh("mkdir /home/live; for i in 1 2 3; do seq 1 99999 > /home/live/$i; done");
+        let id = guest.fresh_id();
+        let script = "cd /home/live; while :; do seq 1 9999 >> 1; : > 2; touch a; rm a; done";
+        let spec = ProcessSpec { detached: true, ..shell(script) };
+        guest.call(&Request::Exec { id, spec }).unwrap();
+        for _ in 0..3 {
+            let archive = copy_out(&guest, "/home/live", false).unwrap();
+            let mut names = names_of(&archive);
+            names.retain(|name| name != "live/a");
+            assert_eq!(names, ["live", "live/1", "live/2", "live/3"]);
+        }
+        guest.call(&Request::Signal { id, signal: 9 }).unwrap();
 
         // What cannot be copied.
         assert_eq!(copy_out(&guest, "/nowhere", false).unwrap_err().kind, FailureKind::NoSuchFile);

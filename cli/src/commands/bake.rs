@@ -104,7 +104,8 @@ fn bake(args: &Args) -> anyhow::Result<u8> {
     let show = Show::new(Mode::Auto);
     let machine = prepare::from_image(&home, &options, &|event| show.event(&event));
     show.finish();
-    let launched = Launched::new(machine?)?;
+    // Nobody wants the machine for itself.
+    let launched = Launched::bound(machine?)?;
     let result = launched.start().and_then(|_| {
         wait_ready(&launched, args)?;
         thread::sleep(args.settle);

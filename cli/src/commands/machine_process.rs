@@ -8,8 +8,11 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 pub(super) struct Args {
     directory: PathBuf,
+    /// End when whoever started it is gone
+    #[arg(long)]
+    bound: bool,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
-    crate::machine::main(&args.directory).map(|()| 0)
+    crate::machine::main(&args.directory, args.bound).map(|()| 0)
 }

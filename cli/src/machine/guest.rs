@@ -1,9 +1,7 @@
 //! The virtual machine of a machine's process.
 
 use std::{
-    fmt,
-    fs::File,
-    io,
+    fmt, io,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -17,7 +15,10 @@ use vmm::{
     VsockConfig, VsockHost, VsockListener,
 };
 
-use super::snapshot::{self, Loading};
+use super::{
+    console::ConsoleLog,
+    snapshot::{self, Loading},
+};
 use crate::record::{Machine, Origin, RestoreReport, Spec};
 
 /// The guest's context identifier, the first that is not reserved (virtio 1.2, 5.10.4).
@@ -41,10 +42,7 @@ pub(crate) struct Guest {
 impl Guest {
     /// Builds the virtual machine and lets it run.
     pub(super) fn start(record: &Machine) -> anyhow::Result<Self> {
-        let console = record.directory.join("console.log");
-        let serial = File::create(&console)
-            .with_context(|| format!("cannot create {}", console.display()))?;
-        let resources = Resources::serial(serial);
+        let resources = Resources::serial(ConsoleLog::create(&record.directory)?);
         let (machine, loading) = match &record.spec.origin {
             Origin::Boot { kernel, initramfs, layers } => {
                 let config = config(&record.spec, kernel, initramfs, layers);

@@ -1,5 +1,6 @@
 //! A machine's own process: one a machine, from its boot to its end.
 
+mod console;
 mod guest;
 mod ports;
 mod snapshot;
@@ -7,7 +8,13 @@ mod stdio;
 mod stopwatch;
 mod supervisor;
 
-use std::{path::Path, sync::Arc, thread, time::Duration};
+use std::{
+    io::{self, Read},
+    path::Path,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use agent::Request;
 use anyhow::Context;
@@ -22,30 +29,42 @@ use crate::{
     record::{Machine, Origin},
 };
 
-/// How long a machine that booted waits for somebody to start its process.
-const ABANDONED_AFTER: Duration = Duration::from_secs(60);
-
 /// Runs the machine of this directory to its end.
-pub(crate) fn main(directory: &Path) -> anyhow::Result<()> {
+///
+/// Standard input is the tether: it ends when whoever started this process is gone. A machine whose process has not started
+/// by then is given up without a trace; `bound` extends that to its whole life.
+pub(crate) fn main(directory: &Path, bound: bool) -> anyhow::Result<()> {
     // Nothing that happens to the terminal it was started from concerns it. It fails for a group's leader, which is
     // as good.
     let _ = rustix::process::setsid();
     let machine = Machine::open(directory)?;
     let lock = machine.claim()?;
-    let result = live(&machine);
+    let result = live(&machine, bound);
     if let Err(error) = &result {
         machine.record_failure(error)?;
     }
     // The socket goes before the lock: whoever finds the lock free finds no socket.
     let _ = std::fs::remove_file(directory.join("control.sock"));
-    if machine.spec.auto_remove && result.is_ok() {
+    let bury = match &result {
+        Ok(End::Abandoned) => true,
+        Ok(End::Over) => machine.spec.auto_remove,
+        Err(_) => false,
+    };
+    if bury {
         machine.bury()?;
     }
     drop(lock);
-    result
+    result.map(drop)
 }
 
-fn live(machine: &Machine) -> anyhow::Result<()> {
+/// How a machine's life ended.
+enum End {
+    Over,
+    /// Nobody wants to know of it.
+    Abandoned,
+}
+
+fn live(machine: &Machine, bound: bool) -> anyhow::Result<End> {
     let spec = &machine.spec;
     let mut stopwatch = Stopwatch::start();
     let ports = Ports::bind(&spec.ports)?;
@@ -65,12 +84,10 @@ fn live(machine: &Machine) -> anyhow::Result<()> {
     ));
     let server = control::serve(&machine.directory, supervisor.clone())?;
     watch(&supervisor)?;
+    watch_tether(&supervisor, bound)?;
     match configure(&supervisor) {
         Ok(()) => supervisor.ready(),
         Err(error) => supervisor.fail(&error),
-    }
-    if !supervisor.wait_asked(ABANDONED_AFTER) {
-        supervisor.fail(&anyhow::anyhow!("nobody asked for the start of the process"));
     }
     if supervisor.wait_started() {
         ports.serve(&supervisor)?;
@@ -86,7 +103,7 @@ fn live(machine: &Machine) -> anyhow::Result<()> {
     supervisor.power_off();
     stdio.finish();
     server.finish();
-    Ok(())
+    Ok(if supervisor.is_abandoned() { End::Abandoned } else { End::Over })
 }
 
 /// Reports a guest that ends by itself.
@@ -95,6 +112,17 @@ fn watch(supervisor: &Arc<Supervisor>) -> anyhow::Result<()> {
     thread::Builder::new().name("watch".into()).spawn(move || {
         let cause = supervisor.guest().wait();
         supervisor.fail(&anyhow::anyhow!("the guest ended: {cause}"));
+    })?;
+    Ok(())
+}
+
+/// Gives the machine up when whoever started it goes too early.
+fn watch_tether(supervisor: &Arc<Supervisor>, bound: bool) -> anyhow::Result<()> {
+    let supervisor = supervisor.clone();
+    thread::Builder::new().name("tether".into()).spawn(move || {
+        // Nothing is ever written to it.
+        while let Ok(1..) = io::stdin().read(&mut [0]) {}
+        supervisor.abandon(bound);
     })?;
     Ok(())
 }

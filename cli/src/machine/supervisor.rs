@@ -48,6 +48,10 @@ struct Progress {
     phase: Phase,
     /// Why the start failed, with its exit status.
     failure: Option<(u8, String)>,
+    /// The agent has answered.
+    agent: bool,
+    /// Whoever started the machine is gone.
+    abandoned: bool,
     stopwatch: Stopwatch,
     /// How long the step took that ended with [`Phase::Ready`], in milliseconds.
     ready_ms: f64,
@@ -79,8 +83,15 @@ impl Supervisor {
         let Machine { directory, spec, mut state } = machine;
         state.ports = ports;
         state.pid = Some(std::process::id());
-        let progress =
-            Progress { state, phase: Phase::Booting, failure: None, stopwatch, ready_ms: 0.0 };
+        let progress = Progress {
+            state,
+            phase: Phase::Booting,
+            failure: None,
+            agent: false,
+            abandoned: false,
+            stopwatch,
+            ready_ms: 0.0,
+        };
         Self {
             spec,
             directory,
@@ -119,6 +130,7 @@ impl Supervisor {
     pub(super) fn ready(&self) {
         {
             let mut progress = self.lock();
+            progress.agent = true;
             progress.ready_ms = progress.stopwatch.lap(match self.spec.origin {
                 Origin::Boot { .. } => "guest's kernel booted, agent there, root built",
                 Origin::Snapshot { .. } => "endpoints opened",
@@ -216,14 +228,22 @@ impl Supervisor {
         progress.phase == Phase::Running
     }
 
-    /// Waits until somebody has asked for the start, or so long.
-    pub(super) fn wait_asked(&self, limit: Duration) -> bool {
-        let wait = |p: &mut Progress| p.phase <= Phase::Ready;
-        let (progress, _) = self
-            .changed
-            .wait_timeout_while(self.lock(), limit, wait)
-            .unwrap_or_else(PoisonError::into_inner);
-        progress.phase > Phase::Ready
+    /// Whoever started the machine is gone: it is given up if its process has not started, or if it is `bound` to them.
+    pub(super) fn abandon(&self, bound: bool) {
+        {
+            let mut progress = self.lock();
+            if progress.phase == Phase::Ended || (progress.phase == Phase::Running && !bound) {
+                return;
+            }
+            progress.abandoned = true;
+        }
+        self.fail(&anyhow::anyhow!("whoever started the machine is gone"));
+        self.guest.kill();
+    }
+
+    /// Whether the machine was given up.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.lock().abandoned
     }
 
     /// The process has ended, and all it wrote is in the log.
@@ -315,6 +335,10 @@ impl Supervisor {
 
     /// Switches the guest off: by its own hand if it answers, else by force.
     pub(super) fn power_off(&self) {
+        if !self.lock().agent {
+            // There is nobody to ask.
+            return self.guest.kill();
+        }
         let request = Request::Shutdown { signal: signal::KILL, grace_ms: 0 };
         let asked = self.greet_agent().and_then(|mut agent| Ok(agent.call(&request)?));
         match asked {

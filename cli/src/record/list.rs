@@ -9,6 +9,10 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use rustix::{
+    io::Errno,
+    process::{Pid, test_kill_process},
+};
 
 use super::{
     Spec, State, Status, check_name, random_name,
@@ -84,7 +88,8 @@ impl Machines {
         Ok(Machine { directory, spec, state })
     }
 
-    /// All machines, the newest first. What is no machine is skipped with a warning.
+    /// All machines, the newest first. What is no machine is skipped with a warning, and one that nobody can start any more
+    /// is removed.
     ///
     /// # Errors
     /// When the directory cannot be read.
@@ -96,6 +101,8 @@ impl Machines {
                 continue;
             }
             match Machine::read(&directory) {
+                // Somebody else may be at it as well.
+                Ok(machine) if machine.is_orphan() => drop(machine.bury()),
                 Ok(machine) => machines.push(machine),
                 // Removed while we looked.
                 Err(_) if !directory.exists() => {}
@@ -141,13 +148,7 @@ impl Machines {
             }
         }
         for machine in self.list()? {
-            let forgotten =
-                jiff::Timestamp::now().as_second() - machine.spec.created.as_second() > 60;
-            let over = match machine.state.status {
-                Status::Created => forgotten,
-                Status::Running | Status::Paused => false,
-                Status::Exited => true,
-            };
+            let over = machine.state.status == Status::Exited;
             if machine.spec.auto_remove && over && !machine.is_alive() {
                 machine.remove()?;
             }
@@ -190,6 +191,13 @@ impl Machine {
     /// Whether its process lives.
     pub fn is_alive(&self) -> bool {
         is_locked(&self.directory.join("lock")).unwrap_or(false)
+    }
+
+    /// Whether whoever made it went before they started it.
+    fn is_orphan(&self) -> bool {
+        let maker = self.state.pid.and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        let gone = maker.is_none_or(|maker| test_kill_process(maker) == Err(Errno::SRCH));
+        self.state.status == Status::Created && gone && !self.is_alive()
     }
 
     /// Whether the guest's process runs or stands still.
@@ -238,7 +246,11 @@ impl Machine {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other?,
         }
-        fs::remove_dir_all(&grave).with_context(|| format!("cannot remove {}", grave.display()))?;
+        match fs::remove_dir_all(&grave) {
+            // Somebody who swept was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other.with_context(|| format!("cannot remove {}", grave.display()))?,
+        }
         pins::unpin(&Home::of_machine(&self.directory)?, &pins::machine(&self.spec.id))
     }
 

@@ -27,7 +27,7 @@ pub enum Status {
 pub struct State {
     /// What it is doing.
     pub status: Status,
-    /// Process id of the machine's process on the host.
+    /// Process id of the machine's process on the host; of who made it, as long as it was only created.
     pub pid: Option<u32>,
     /// When the guest's process started.
     pub started: Option<Timestamp>,
@@ -116,7 +116,7 @@ impl State {
     pub fn created() -> Self {
         Self {
             status: Status::Created,
-            pid: None,
+            pid: Some(std::process::id()),
             started: None,
             finished: None,
             exit_code: None,
