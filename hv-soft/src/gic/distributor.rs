@@ -58,7 +58,7 @@ impl Distributor {
         if let Some((array, bank, within)) = Array::locate(offset, bytes) {
             return self.access_array(array, bank, within, bytes, access);
         }
-        if (spec::GICD_IROUTER..spec::GICD_IROUTER + 8 * SPI_RANGE.end).contains(&offset) {
+        if spec::is_route(offset) {
             return self.access_route(offset - spec::GICD_IROUTER, bytes, access);
         }
         if bytes != 4 {

@@ -15,10 +15,17 @@ pub(super) struct Pending {
     pub(super) group: Group,
 }
 
+impl Pending {
+    /// Whether it comes before `best`, which has the lower number.
+    fn beats(&self, best: Option<Pending>) -> bool {
+        best.is_none_or(|best| self.priority < best.priority)
+    }
+}
+
 impl State {
-    /// The lines that PE `pe` shall see.
-    pub(super) fn lines(&self, pe: usize) -> u32 {
-        let Some((best, target)) = self.best(pe).zip(self.pe(pe)) else { return 0 };
+    /// The lines that PE `pe` shall see, of whose pending interrupts this is the best.
+    pub(super) fn lines(&self, pe: usize, best: Option<Pending>) -> u32 {
+        let Some((best, target)) = best.zip(self.pe(pe)) else { return 0 };
         match (target.interface.accepts(best.group, best.priority), best.group) {
             (false, _) => 0,
             (true, Group::Zero) => FIQ,
@@ -28,26 +35,57 @@ impl State {
 
     /// The pending interrupt of the highest priority, and among equals the lowest number.
     pub(super) fn best(&self, pe: usize) -> Option<Pending> {
-        let target = self.pe(pe)?;
-        if target.redistributor.asleep {
-            return None;
-        }
-        let mut best = None;
-        consider(&mut best, &target.redistributor.bank, 0, self.groups(target), |_| true);
-        for (index, bank) in self.distributor.banks.iter().enumerate() {
-            let first = PRIVATE * (index as u32 + 1);
-            let here = |intid| self.target(intid) == Some(pe);
-            consider(&mut best, bank, first, self.groups(target), here);
+        let target = self.pe(pe).filter(|pe| !pe.redistributor.asleep)?;
+        let mut best = self.best_private(target);
+        for (first, bank) in self.spi_banks() {
+            for candidate in candidates(bank, first, self.groups(target)) {
+                if candidate.beats(best) && self.target(candidate.intid) == Some(pe) {
+                    best = Some(candidate);
+                }
+            }
         }
         best
     }
 
+    /// The [`best`](State::best) of every PE, with one look at each SPI.
+    pub(super) fn best_of_all(&self) -> Vec<Option<Pending>> {
+        let awake = |pe: &&Pe| !pe.redistributor.asleep;
+        let mut best: Vec<_> =
+            self.pes.iter().map(|pe| self.best_private(pe.as_ref().filter(awake)?)).collect();
+        for (first, bank) in self.spi_banks() {
+            for candidate in candidates(bank, first, self.forwarded()) {
+                if let Some(pe) = self.target(candidate.intid)
+                    && candidate.beats(best[pe])
+                    && let Some(target) = self.pe(pe).filter(awake)
+                    && target.interface.enables(candidate.group)
+                {
+                    best[pe] = Some(candidate);
+                }
+            }
+        }
+        best
+    }
+
+    /// The best of a PE's own interrupts.
+    fn best_private(&self, target: &Pe) -> Option<Pending> {
+        let own = candidates(&target.redistributor.bank, 0, self.groups(target));
+        own.min_by_key(|candidate| candidate.priority)
+    }
+
+    /// The banks of SPIs, each with its first number.
+    fn spi_banks(&self) -> impl Iterator<Item = (u32, &Bank)> {
+        (PRIVATE..).step_by(PRIVATE as usize).zip(&self.distributor.banks)
+    }
+
+    /// Groups that the distributor forwards.
+    fn forwarded(&self) -> [bool; 2] {
+        [CTLR_GRP0, CTLR_GRP1].map(|group| self.distributor.enables & group != 0)
+    }
+
     /// Groups that the distributor forwards and the PE's interface takes.
     fn groups(&self, pe: &Pe) -> [bool; 2] {
-        [
-            self.distributor.enables & CTLR_GRP0 != 0 && pe.interface.enables(Group::Zero),
-            self.distributor.enables & CTLR_GRP1 != 0 && pe.interface.enables(Group::One),
-        ]
+        let [zero, one] = self.forwarded();
+        [zero && pe.interface.enables(Group::Zero), one && pe.interface.enables(Group::One)]
     }
 
     /// The PE an SPI goes to now.
@@ -87,23 +125,15 @@ fn group(bank: &Bank, bit: u32) -> Group {
     if bank.group1 & 1 << bit != 0 { Group::One } else { Group::Zero }
 }
 
-/// Improves `best` by the interrupts of one bank.
-fn consider(
-    best: &mut Option<Pending>,
-    bank: &Bank,
-    first: u32,
-    groups: [bool; 2],
-    here: impl Fn(u32) -> bool,
-) {
+/// The interrupts of a bank that are pending, enabled, not active, and of these groups, in ascending order.
+fn candidates(bank: &Bank, first: u32, groups: [bool; 2]) -> impl Iterator<Item = Pending> {
     let admitted =
         if groups[0] { !bank.group1 } else { 0 } | if groups[1] { bank.group1 } else { 0 };
-    let mut candidates = bank.pending() & bank.enabled & !bank.active & admitted;
-    while candidates != 0 {
-        let bit = candidates.trailing_zeros();
-        candidates &= candidates - 1;
+    let mut left = bank.pending() & bank.enabled & !bank.active & admitted;
+    std::iter::from_fn(move || {
+        let bit = left.trailing_zeros();
+        left = left.checked_sub(1)? & left;
         let priority = bank.priority[bit as usize];
-        if best.is_none_or(|best| priority < best.priority) && here(first + bit) {
-            *best = Some(Pending { intid: first + bit, priority, group: group(bank, bit) });
-        }
-    }
+        Some(Pending { intid: first + bit, priority, group: group(bank, bit) })
+    })
 }

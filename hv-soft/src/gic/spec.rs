@@ -131,3 +131,8 @@ pub const fn identification(offset: u32) -> u32 {
 pub const fn packed_affinity(mpidr: u64) -> u32 {
     (mpidr & 0xff_ffff) as u32 | ((mpidr >> 32 & 0xff) as u32) << 24
 }
+
+/// Whether a register of the distributor is part of `GICD_IROUTER<n>`.
+pub(super) fn is_route(offset: u32) -> bool {
+    (GICD_IROUTER..GICD_IROUTER + 8 * SPI_RANGE.end).contains(&offset)
+}

@@ -7,6 +7,7 @@ use super::distributor::Distributor;
 use super::interface::{Group, Interface};
 use super::port::{InterruptPort, Source};
 use super::redistributor::Redistributor;
+use super::select::Pending;
 use super::spec::{self, PRIVATE, SPI_RANGE, SPURIOUS};
 
 /// One PE as the controller sees it.
@@ -79,8 +80,10 @@ impl State {
 
     pub(super) fn access_distributor(&mut self, offset: u32, bytes: u8, access: Access) -> u64 {
         let value = self.distributor.access(offset, bytes, access);
-        if access != Access::Read {
-            self.routes_changed();
+        match access {
+            Access::Read => {}
+            Access::Write(_) if spec::is_route(offset) => self.routes_changed(),
+            Access::Write(_) => self.update_all(),
         }
         value
     }
@@ -224,13 +227,19 @@ impl State {
     }
 
     pub(super) fn update_all(&self) {
-        (0..self.pes.len()).for_each(|pe| self.update(pe));
+        for (pe, best) in self.best_of_all().into_iter().enumerate() {
+            self.drive(pe, best);
+        }
     }
 
     /// Drives the lines of one PE to what the state says.
     pub(super) fn update(&self, pe: usize) {
+        self.drive(pe, self.best(pe));
+    }
+
+    fn drive(&self, pe: usize, best: Option<Pending>) {
         if let Some(target) = self.pe(pe) {
-            target.port.drive(Source::Gic, self.lines(pe));
+            target.port.drive(Source::Gic, self.lines(pe, best));
         }
     }
 }

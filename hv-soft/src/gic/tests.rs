@@ -73,6 +73,10 @@ impl Machine {
         self.gic.write_icc(pe, register, value).expect("a writable register");
     }
 
+    fn priority(&self, intid: u64) -> u64 {
+        self.read(GICD + 0x400 + intid, 1)
+    }
+
     fn set_priority(&self, intid: u32, priority: u64) {
         self.write(GICD + 0x400 + u64::from(intid), 1, priority);
     }
@@ -558,4 +562,41 @@ fn damaged_state_is_refused_and_changes_nothing() {
     assert_eq!(machine.gic.load(&wrong_version), Err(BlobError::Version(99)));
     assert_eq!(Machine::cold(1).gic.load(&good), Err(BlobError::Topology));
     assert_eq!(machine.gic.save(), good);
+}
+
+/// After a write to the distributor every PE's lines are computed in one pass; the interrupt that each
+/// then acknowledges is found for it alone.
+#[test]
+fn one_pass_finds_what_each_pe_acknowledges() {
+    let machine = Machine::new(8);
+    // A linear congruential generator.
+    let mut state = 1u64;
+    let mut next = |limit: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) % limit
+    };
+    for _ in 0..300 {
+        let intid = 32 + next(988);
+        machine.write(GICD + 0x6000 + 8 * intid, 8, next(9) | (next(4) / 3) << 31);
+        machine.set_priority(intid as u32, next(32) << 3);
+        // GICD_ISPENDR<n>, and for some GICD_IGROUPR<n> and GICD_ICENABLER<n>.
+        let (word, bit) = (4 * (intid / 32), 1 << (intid % 32));
+        machine.write(GICD + 0x80 + word, 4, next(2).wrapping_neg() & 0xffff_ffff);
+        machine.write(GICD + 0x180 + word, 4, if next(8) == 0 { bit } else { 0 });
+        machine.write(GICD + 0x200 + word, 4, bit);
+        for pe in 0..8 {
+            let expected = match machine.lines[pe].attention() {
+                0 => None,
+                FIQ => Some(SysReg::ICC_HPPIR0_EL1),
+                IRQ => Some(SysReg::ICC_HPPIR1_EL1),
+                both => panic!("{both:#x}"),
+            };
+            for register in [SysReg::ICC_HPPIR0_EL1, SysReg::ICC_HPPIR1_EL1] {
+                // Nothing runs and 0xf0 masks only the lowest priorities.
+                let highest = machine.mrs(pe, register);
+                let signalled = highest != 1023 && machine.priority(highest) < 0xf0;
+                assert_eq!(signalled, expected == Some(register), "PE {pe}: {highest}");
+            }
+        }
+    }
 }
