@@ -39,9 +39,11 @@ pub(crate) fn unpin(home: &Home, owner: &str) -> anyhow::Result<()> {
     Ok(Store::open(home.root())?.unpin(owner)?)
 }
 
-/// Takes back the claims of machines that are gone; a record is there before its pin, so these have no owner.
+/// Takes back the claims of machines that are gone (a record is there before its pin, so these have no owner), and
+/// removes what else killed processes left in the store.
 pub(crate) fn sweep(home: &Home) -> anyhow::Result<()> {
     let store = Store::open(home.root())?;
+    store.remove_leftovers()?;
     for held in store.pins()? {
         let machine = held.owner.strip_prefix("machine-");
         if machine.is_some_and(|id| !home.machines().join(id).exists()) {

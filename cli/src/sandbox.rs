@@ -146,7 +146,11 @@ pub(crate) fn stop(machine: &Machine, request: &StopRequest) -> anyhow::Result<(
     if !machine.is_alive() {
         return Ok(());
     }
-    let stopped: Result<(), _> = launch::running(machine)?.call(Method::POST, "/v1/stop", request);
+    let client = Client::new(&machine.directory);
+    // Its process may have just begun, and not listen yet.
+    let stopped: Result<(), _> = client
+        .wait_ready(GONE_LIMIT, || machine.is_alive())
+        .and_then(|()| client.call(Method::POST, "/v1/stop", request));
     // A machine that ended meanwhile answers no more, which is what was wanted.
     if machine.wait_gone(GONE_LIMIT) { Ok(()) } else { stopped.map_err(Into::into) }
 }

@@ -25,6 +25,16 @@ impl FileLock {
         Self::take(path, FlockOperation::LockExclusive)
     }
 
+    /// The exclusive lock if nobody has any.
+    pub(crate) fn try_exclusive(path: &Path) -> Result<Option<Self>, Error> {
+        match Self::take(path, FlockOperation::NonBlockingLockExclusive) {
+            Err(Error::Store { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => {
+                Ok(None)
+            }
+            other => other.map(Some),
+        }
+    }
+
     fn take(path: &Path, operation: FlockOperation) -> Result<Self, Error> {
         loop {
             let file = OpenOptions::new()

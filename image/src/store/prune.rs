@@ -97,6 +97,19 @@ impl Store {
         Err(Error::NoSuchImage { name: crate::text::clip(name) })
     }
 
+    /// Removes the temporary files and leases of processes that were killed, unless somebody adds to the store right now:
+    /// then the next call does it. Costs little.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn remove_leftovers(&self) -> Result<(), Error> {
+        if let Some(_alone) = FileLock::try_exclusive(&self.path("lock"))? {
+            self.remove_orphans("tmp")?;
+            self.remove_orphans("leases")?;
+        }
+        Ok(())
+    }
+
     /// Removes content without a use. The caller holds the store's exclusive lock.
     fn sweep(&self, untagged: Vec<String>) -> Result<Pruned, Error> {
         let used = self.used()?;
