@@ -23,6 +23,7 @@ mod gic;
 mod memory;
 mod state;
 mod sys;
+mod touched;
 mod vcpu;
 mod vm;
 
@@ -31,5 +32,6 @@ pub use exit::{Exit, GuestFault, MmioRead, SysRegRead};
 pub use gic::{Gic, GicConfig, GicParameters, MsiParameters};
 pub use memory::{GRANULE, Permissions, anonymous_region, private_file_region};
 pub use state::{VcpuState, VcpuTimer};
+pub use touched::Touched;
 pub use vcpu::{Reg, Vcpu, VcpuHandle};
 pub use vm::{Features, Limits, Vm, VmBuilder, host_counter, host_memory};

@@ -1,12 +1,13 @@
 //! The complete state of a machine but its memory: taking it, and what it promises.
 
 use std::io;
+use std::ops::Range;
 
 use arch_aarch64::mpidr::Mpidr;
-use hv::VcpuState;
+use hv::{Touched, VcpuState};
 use serde::{Deserialize, Serialize};
 use snapshot::{Fingerprint, Invalid, MemorySource, Saved};
-use vm_memory::{Address, Bytes, GuestAddress};
+use vm_memory::{Address, Bytes, GuestAddress, GuestMemoryBackend};
 
 use crate::Error;
 use crate::config::MachineConfig;
@@ -96,7 +97,8 @@ impl Pause<'_> {
 
     /// The memory that belongs to a [`capture`](Self::capture).
     pub fn captured_memory(&self) -> MachineMemory<'_> {
-        MachineMemory { machine: self.machine }
+        let region = self.machine.memory.iter().next().expect("a machine has memory");
+        MachineMemory { machine: self.machine, touched: Touched::new(region) }
     }
 }
 
@@ -104,6 +106,7 @@ impl Pause<'_> {
 /// captured.
 pub struct MachineMemory<'a> {
     machine: &'a Machine,
+    touched: Touched<'a>,
 }
 
 impl MemorySource for MachineMemory<'_> {
@@ -115,6 +118,10 @@ impl MemorySource for MachineMemory<'_> {
     fn read_at(&mut self, offset: u64, into: &mut [u8]) -> io::Result<()> {
         let address = GuestAddress(self.machine.layout.ram.start).unchecked_add(offset);
         self.machine.memory.read_slice(into, address).map_err(io::Error::other)
+    }
+
+    fn next_data(&mut self, offset: u64) -> Option<Range<u64>> {
+        self.touched.next(offset).map(|start| start..self.len())
     }
 }
 

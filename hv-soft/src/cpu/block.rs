@@ -68,6 +68,8 @@ pub(crate) struct CodeCache {
     #[expect(clippy::vec_box, reason = "pointers to the pages outlive the move into this list")]
     dropped: Vec<Box<CodePage>>,
     steps: usize,
+    /// Where a block is put together, so that what is kept has the right size at once.
+    scratch: Vec<Step>,
 }
 
 impl CodeCache {
@@ -96,7 +98,8 @@ impl CodeCache {
         let page = unsafe { &mut *page };
         marks.set(page.ipa);
         let first = (pc / 4) as usize % PER_PAGE;
-        let mut steps = Vec::new();
+        let steps = &mut self.scratch;
+        steps.clear();
         let mut uses_fp = false;
         for at in first..PER_PAGE.min(first + MAX_STEPS) {
             // SAFETY: `at` is within the page that `host` starts, which is aligned and mapped.
@@ -114,7 +117,7 @@ impl CodeCache {
         self.steps += steps.len();
         page.steps += steps.len();
         // A block starts at most once at each instruction.
-        page.blocks.push(Block { steps: steps.into(), len, uses_fp });
+        page.blocks.push(Block { steps: steps.as_slice().into(), len, uses_fp });
         page.index[first] = page.blocks.len() as u16;
     }
 
