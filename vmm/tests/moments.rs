@@ -49,6 +49,7 @@ impl Chain {
 
     fn config(&self) -> MachineConfig {
         let mut config = config("load", self.vcpus);
+        config.memory = 128 << 20;
         config.initramfs = Some(initramfs_of("load.c"));
         config.disks = self.disks(0);
         config.vsock = Some(VsockConfig { cid: 3, socket: None });
@@ -180,7 +181,7 @@ fn check(chain: &Chain, lives: usize) {
 /// A machine under load lives `captures` + 1 lives, whose lengths are random.
 fn under_load(name: &str, vcpus: u32) {
     // Enough that some lives end in the boot, and some in the middle of everything.
-    let captures = if soak() { 50 } else { 6 };
+    let captures = if soak() { 50 } else { 4 };
     in_new_processes(name, captures + 1, |directory, life| {
         let chain = Chain { directory: directory.into(), vcpus };
         let console = Console::default();
@@ -228,7 +229,7 @@ fn eight_vcpus_under_load() {
 /// The whole boot in short lives: before the secondaries start, and before, while and after drivers find their devices.
 #[test]
 fn a_boot_in_many_lives() {
-    let captures = if soak() { 100 } else { 16 };
+    let captures = if soak() { 100 } else { 10 };
     in_new_processes("a_boot_in_many_lives", captures + 1, |directory, life| {
         let chain = Chain { directory: directory.into(), vcpus: 4 };
         let console = Console::default();
@@ -237,7 +238,7 @@ fn a_boot_in_many_lives() {
         answer(&machine.vsock().unwrap(), &over);
         machine.run().unwrap();
         if life < captures {
-            std::thread::sleep(Duration::from_millis(if soak() { 10 } else { 60 }));
+            std::thread::sleep(Duration::from_millis(if soak() { 10 } else { 80 }));
             let state = chain.end(life, &machine, &console);
             let off = state.power.iter().filter(|power| **power == Power::Off).count();
             let ready = |name: &str| state.parts.virtio[name].status & 4 != 0;
