@@ -4,6 +4,10 @@
 //! made to be stacked by overlayfs. The tars never pass through the host's file system: no
 //! privilege is needed, and owners, modes, device nodes and names come out as they went in.
 //!
+//! A conversion takes memory for the names and inodes of its layer (some 300 bytes a file, at most
+//! [`LayerLimits::metadata_bytes`]), for the window of a zstd stream (at most 128 MiB), and a few
+//! MiB besides, however large the files are: a tar of 2 GiB with 22,528 files takes 12 MiB.
+//!
 //! ```no_run
 //! use image::{PullOptions, Store};
 //!

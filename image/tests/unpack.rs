@@ -82,7 +82,8 @@ fn an_empty_attribute_is_kept() {
     assert_eq!(tree[&b"f"[..]].xattrs, [(b"user.empty".to_vec(), Vec::new())].into());
 }
 
-/// The same files in GNU tar's own format and in POSIX's: long names, sparse files, attributes.
+/// The same files in GNU tar's own format and in POSIX's: long names, sparse files, attributes. The
+/// peer is GNU tar itself: umoci refuses its sparse entries.
 #[test]
 fn archives_by_gnu_tar() {
     need_root();
@@ -99,7 +100,7 @@ fn archives_by_gnu_tar() {
         sparse.write_all_at(b"data", piece * 200_000).unwrap();
     }
     sparse.set_len(60 * 200_000).unwrap();
-    fs::File::create(tree.join("hole")).unwrap().set_len(1 << 30).unwrap();
+    fs::File::create(tree.join("hole")).unwrap().set_len(64 << 20).unwrap();
     rustix::fs::setxattr(tree.join("linked"), "user.a", b"1", XattrFlags::empty()).unwrap();
     fs::write(tree.join("owned"), "x").unwrap();
     std::os::unix::fs::chown(tree.join("owned"), Some(3_000_000), Some(4_000_000_000)).unwrap();
@@ -113,7 +114,13 @@ fn archives_by_gnu_tar() {
         let tar = place.path().join("t.tar");
         let what = ["-C", text(&tree), "--sparse", "-cf", text(&tar), "."];
         run("tar", &[format, &what].concat());
-        compare(place.path(), &layout(place.path(), &[&tar]));
+        let unpacked = place.path().join("unpacked");
+        fs::create_dir(&unpacked).unwrap();
+        run("tar", &["-C", text(&unpacked), "--xattrs", "-xpf", text(&tar)]);
+        let store = Store::open(&place.path().join("home")).unwrap();
+        let image = pull(&store, &layout(place.path(), &[&tar])).unwrap();
+        let differences = tree::differences(&layers::merged(&image), &tree::of_host(&unpacked));
+        assert!(differences.is_empty(), "{format:?}: {differences}");
     }
 }
 

@@ -22,13 +22,13 @@ const NOTES_BYTES: usize = 3 * size_of::<DirNotes>();
 /// What is known of a directory besides its inode.
 #[derive(Default)]
 pub(super) struct DirNotes {
-    name: Box<[u8]>,
+    pub(super) name: Box<[u8]>,
     /// The layer hides everything that the layers below have in it.
     pub(super) opaque: bool,
     /// Names that the layer hides.
     pub(super) whiteouts: BTreeSet<Box<[u8]>>,
     /// The same directory below; `None` until it was looked for.
-    below: Option<Option<Rc<Merged>>>,
+    pub(super) below: Option<Option<Rc<Merged>>>,
 }
 
 /// A layer in the making.
@@ -36,13 +36,13 @@ pub(super) struct Builder<'a> {
     pub(super) tree: Tree,
     pub(super) data: DataWriter,
     limits: LayerLimits,
-    notes: HashMap<NodeId, DirNotes>,
+    pub(super) notes: HashMap<NodeId, DirNotes>,
     /// Files taken from below as targets of hard links, by layer and inode number.
     copies: HashMap<(usize, u64), NodeId>,
     /// Those of their names that the layer has not stated itself.
     unstated: HashSet<(NodeId, Box<[u8]>)>,
-    open_lower: &'a mut dyn FnMut() -> io::Result<Lower>,
-    lower: Option<Rc<Lower>>,
+    pub(super) open_lower: &'a mut dyn FnMut() -> io::Result<Lower>,
+    pub(super) lower: Option<Rc<Lower>>,
     root_stated: bool,
     buffer: Vec<u8>,
 }
@@ -77,11 +77,11 @@ fn output(error: io::Error) -> Failure {
     Failure::Layer(LayerError::Output(error))
 }
 
-fn lower(error: io::Error) -> Failure {
+pub(super) fn lower(error: io::Error) -> Failure {
     Failure::Layer(LayerError::Lower(error))
 }
 
-type Outcome<T> = Result<T, Failure>;
+pub(super) type Outcome<T> = Result<T, Failure>;
 
 /// Of directories that nobody states.
 fn default_dir() -> Attributes {
@@ -406,77 +406,6 @@ impl<'a> Builder<'a> {
         Ok(Some(at))
     }
 
-    /// What the layers below show under that name, unless this layer hides it.
-    pub(super) fn lower_child(&mut self, dir: NodeId, name: &[u8]) -> Outcome<Option<Below>> {
-        match self.hides(dir, name) {
-            true => Ok(None),
-            false => self.lookup_below(dir, name),
-        }
-    }
-
-    /// Whether this layer has a mark that the name below is gone.
-    fn hides(&self, dir: NodeId, name: &[u8]) -> bool {
-        let notes = self.notes.get(&dir);
-        notes.is_some_and(|notes| notes.opaque || notes.whiteouts.contains(name))
-    }
-
-    /// What the layers below show under that name.
-    pub(super) fn lookup_below(&mut self, dir: NodeId, name: &[u8]) -> Outcome<Option<Below>> {
-        let layers = self.lower()?;
-        match self.below(dir)? {
-            Some(merged) => layers.lookup(&merged, name).map_err(lower),
-            None => Ok(None),
-        }
-    }
-
-    /// The same directory in the layers below.
-    pub(super) fn below(&mut self, dir: NodeId) -> Outcome<Option<Rc<Merged>>> {
-        let layers = self.lower()?;
-        // Up to a directory that is known, and down again: the archive chooses how deep its
-        // directories are, so this does not call itself.
-        let mut unknown = Vec::new();
-        let mut at = dir;
-        let mut found = loop {
-            if let Some(known) = &self.notes.entry(at).or_default().below {
-                break known.clone();
-            }
-            if at == ROOT {
-                let root = Some(layers.root().map_err(lower)?);
-                self.set_below(ROOT, root.clone());
-                break root;
-            }
-            unknown.push(at);
-            at = self.tree.parent(at);
-        };
-        while let Some(id) = unknown.pop() {
-            let name = self.notes.entry(id).or_default().name.clone();
-            found = match found {
-                Some(merged) if !self.hides(self.tree.parent(id), &name) => {
-                    match layers.lookup(&merged, &name).map_err(lower)? {
-                        Some(Below::Dir(merged, _)) => Some(merged),
-                        _ => None,
-                    }
-                }
-                _ => None,
-            };
-            self.set_below(id, found.clone());
-        }
-        Ok(found)
-    }
-
-    /// Every name in the root that a layer below has.
-    pub(super) fn names_below_root(&mut self) -> Outcome<BTreeSet<Box<[u8]>>> {
-        match self.below(ROOT)? {
-            Some(root) => self.lower()?.names(&root).map_err(lower),
-            None => Ok(BTreeSet::new()),
-        }
-    }
-
-    fn set_below(&mut self, dir: NodeId, below: Option<Rc<Merged>>) {
-        self.tree.charge(below.as_ref().map_or(0, |merged| merged.bytes()));
-        self.notes.entry(dir).or_default().below = Some(below);
-    }
-
     /// A directory that this layer does not state, and where it is below.
     fn imply(
         &mut self,
@@ -495,19 +424,6 @@ impl<'a> Builder<'a> {
         self.tree.charge((NOTES_BYTES + name.len()) as u64);
         self.notes.insert(id, DirNotes { name: name.into(), ..DirNotes::default() });
         id
-    }
-
-    pub(super) fn notes(&mut self) -> &mut HashMap<NodeId, DirNotes> {
-        &mut self.notes
-    }
-
-    fn lower(&mut self) -> Outcome<Rc<Lower>> {
-        if let Some(lower) = &self.lower {
-            return Ok(lower.clone());
-        }
-        let layers = Rc::new((self.open_lower)().map_err(lower)?);
-        self.lower = Some(layers.clone());
-        Ok(layers)
     }
 }
 

@@ -10,12 +10,12 @@ use crate::erofs::{Attributes, Kind, NodeId, ROOT, XattrError, decode_xattrs, en
 use crate::layer::EntryProblem;
 
 pub(super) fn apply(builder: &mut Builder<'_>) -> Result<(), Failure> {
-    let marked = builder.notes().iter().filter(|(_, n)| n.opaque || !n.whiteouts.is_empty());
+    let marked = builder.notes.iter().filter(|(_, n)| n.opaque || !n.whiteouts.is_empty());
     let mut marked: Vec<NodeId> = marked.map(|(id, _)| *id).collect();
     // Ascending, so that a directory comes before those in it.
     marked.sort_unstable();
     for id in marked {
-        let Some(notes) = builder.notes().get(&id) else { continue };
+        let Some(notes) = builder.notes.get(&id) else { continue };
         let gone = match notes.opaque {
             false => notes.whiteouts.clone(),
             // overlayfs merges the layers' roots whatever attributes they have.
@@ -34,7 +34,7 @@ pub(super) fn apply(builder: &mut Builder<'_>) -> Result<(), Failure> {
             }
             match builder.tree.child(id, &name) {
                 Some(child) if builder.tree.node(child).is_dir() => {
-                    builder.notes().entry(child).or_default().opaque = true;
+                    builder.notes.entry(child).or_default().opaque = true;
                     set_opaque(builder, child)?;
                 }
                 Some(_) => {}

@@ -10,6 +10,7 @@
 //! pass through, and whether there is anything to hide. A layer that needs none of that "stands
 //! alone" and is the same in every image.
 
+mod below;
 mod builder;
 mod convert;
 mod copy;

@@ -30,11 +30,11 @@ pub enum TarError {
         field: &'static str,
     },
     /// A name, a link's target, a set of pax records or a sparse map is longer than any sane one.
-    #[error("its {field} is longer than {limit} bytes")]
+    #[error("its {field} is longer than the limit of {limit}")]
     TooLong {
         /// The field.
         field: &'static str,
-        /// The limit.
+        /// The limit: bytes, or items of a list.
         limit: u64,
     },
     /// An entry of a type that is none of a file's.
