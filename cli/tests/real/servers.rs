@@ -54,7 +54,9 @@ fn nginx() {
 
     for keep_alive in [&["-k"][..], &[]] {
         let mut load = Command::new("ab");
-        load.args(["-q", "-n200", "-c8"]).args(keep_alive).arg(format!("http://127.0.0.1:{port}/"));
+        load.args(["-q", "-n200", "-c8", "-s120"])
+            .args(keep_alive)
+            .arg(format!("http://127.0.0.1:{port}/"));
         let load = load.output().unwrap();
         let report = String::from_utf8_lossy(&load.stdout);
         let field = |name: &str| {
@@ -68,7 +70,7 @@ fn nginx() {
     }
 
     // SIGQUIT is the image's stop signal: nginx ends well when its workers have.
-    kiln.text(&["stop", "nginx"]);
+    kiln.text(&["stop", "-t", "60", "nginx"]);
     assert_eq!(kiln.text(&["wait", "nginx"]), "0");
     let requests = logs(&kiln, "nginx").matches("\"GET / HTTP/1.").count();
     assert_eq!(requests, 1 + 1 + 2 * 200, "the access log is the machine's output");
@@ -108,7 +110,7 @@ fn redis() {
     });
     assert!(redis(&["info", "persistence"]).contains("rdb_last_bgsave_status:ok"));
 
-    kiln.text(&["stop", "redis"]);
+    kiln.text(&["stop", "-t", "60", "redis"]);
     assert_eq!(kiln.text(&["wait", "redis"]), "0");
     assert!(logs(&kiln, "redis").contains("DB saved on disk"));
 }
