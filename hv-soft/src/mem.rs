@@ -5,7 +5,7 @@
 //! with other vCPUs and with the VMM's device threads, so it is only ever touched by atomic or
 //! volatile accesses; no Rust reference points into it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 /// Granule of the map and of the software TLB, in bytes.
 pub const PAGE: u64 = 4096;
@@ -218,7 +218,7 @@ pub trait GuestInt: Copy + Default + 'static {
 struct Anywhere<T>(T);
 
 macro_rules! guest_int {
-    ($($t:ty),*) => {$(
+    ($($t:ty, $atomic:ty);*) => {$(
         impl GuestInt for $t {
             const SIZE: u64 = size_of::<$t>() as u64;
 
@@ -230,8 +230,15 @@ macro_rules! guest_int {
 
             #[inline(always)]
             unsafe fn write(host: *mut u8, value: $t) {
-                // SAFETY: valid for writes by the caller's contract; `Anywhere` needs no alignment.
-                unsafe { host.cast::<Anywhere<$t>>().write_volatile(Anywhere(value.to_le())) }
+                if host.addr().is_multiple_of(size_of::<$t>()) {
+                    // SAFETY: aligned, and valid for writes by the caller's contract.
+                    let there = unsafe { <$atomic>::from_ptr(host.cast()) };
+                    there.store(value.to_le(), Ordering::Relaxed);
+                } else {
+                    // The value goes through memory on its way, which is why not all stores are so.
+                    // SAFETY: valid for writes by the caller's contract; `Anywhere` needs no alignment.
+                    unsafe { host.cast::<Anywhere<$t>>().write_volatile(Anywhere(value.to_le())) }
+                }
             }
 
             #[inline(always)]
@@ -254,7 +261,7 @@ macro_rules! guest_int {
     )*};
 }
 
-guest_int!(u8, u16, u32, u64);
+guest_int!(u8, AtomicU8; u16, AtomicU16; u32, AtomicU32; u64, AtomicU64);
 
 impl GuestInt for u128 {
     const SIZE: u64 = 16;

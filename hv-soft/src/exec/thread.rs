@@ -43,6 +43,50 @@ pub(crate) const fn thread<F: Fn(&mut Cpu, &Insn) -> Flow + Copy>(_: F) -> Threa
     run::<F>
 }
 
+/// The threaded form of a handler with a `quick` part that settles most cases: it either does all that the
+/// handler would, and says so, or has no effect. The handler is out of line, so that the quick part needs
+/// no frame on the stack.
+pub(crate) const fn thread_quick<Q, F>(_: Q, _: F) -> Threaded
+where
+    Q: Fn(&mut Cpu, &Insn) -> bool + Copy,
+    F: Fn(&mut Cpu, &Insn) -> Flow + Copy,
+{
+    const { assert!(size_of::<Q>() == 0, "only function items and closures without captures") };
+    const { assert!(size_of::<F>() == 0, "only function items and closures without captures") };
+    run_quick::<Q, F>
+}
+
+/// # Safety
+/// As for [`run`].
+unsafe fn run_quick<Q, F>(cpu: &mut Cpu, step: *const Step) -> Flow
+where
+    Q: Fn(&mut Cpu, &Insn) -> bool + Copy,
+    F: Fn(&mut Cpu, &Insn) -> Flow + Copy,
+{
+    // SAFETY: `Q` is a zero-sized type of which `thread_quick` was given a value.
+    let quick: Q = unsafe { std::mem::zeroed() };
+    // SAFETY: `step` is valid by the caller's contract.
+    if quick(cpu, unsafe { &(*step).insn }) {
+        // SAFETY: as above.
+        unsafe { go_on(cpu, step, Flow::Next) }
+    } else {
+        // SAFETY: as above.
+        unsafe { run_whole::<F>(cpu, step) }
+    }
+}
+
+/// # Safety
+/// As for [`run`].
+#[cold]
+#[inline(never)]
+unsafe fn run_whole<F: Fn(&mut Cpu, &Insn) -> Flow + Copy>(
+    cpu: &mut Cpu,
+    step: *const Step,
+) -> Flow {
+    // SAFETY: by the caller's contract.
+    unsafe { run::<F>(cpu, step) }
+}
+
 /// # Safety
 /// `step` points into the steps of a block that lives until this returns.
 unsafe fn run<F: Fn(&mut Cpu, &Insn) -> Flow + Copy>(cpu: &mut Cpu, step: *const Step) -> Flow {

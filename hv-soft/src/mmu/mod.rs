@@ -101,6 +101,27 @@ impl Cpu {
         true
     }
 
+    /// Loads two neighbours if one hit in the TLB settles both.
+    #[inline(always)]
+    pub(crate) fn load_pair_hit<T: GuestInt>(&self, va: u64) -> Option<[T; 2]> {
+        let host = self.tlb.read.lookup(va, 2 * T::SIZE, self.context(va, Access::Normal))?;
+        // SAFETY: a TLB hit leads into a live mapping that allows reads, for both.
+        Some(unsafe { [T::read(host), T::read(host.add(T::SIZE as usize))] })
+    }
+
+    /// Stores two neighbours if one hit in the TLB settles both; says whether it did.
+    #[inline(always)]
+    pub(crate) fn store_pair_hit<T: GuestInt>(&mut self, va: u64, [low, high]: [T; 2]) -> bool {
+        let context = self.context(va, Access::Normal);
+        let Some(host) = self.tlb.write.lookup(va, 2 * T::SIZE, context) else { return false };
+        // SAFETY: a TLB hit leads into a live mapping that allows writes, for both.
+        unsafe {
+            T::write(host, low);
+            T::write(host.add(T::SIZE as usize), high);
+        }
+        true
+    }
+
     #[cold]
     #[inline(never)]
     fn load_slow<T: GuestInt>(&mut self, va: u64, access: Access) -> Result<T, Flow> {
