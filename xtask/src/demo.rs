@@ -115,7 +115,7 @@ pub(crate) fn run_demo(image: Option<&str>) -> Result<()> {
     kernel::build(None, false)?;
     guest_agent::build()?;
     announce("building kiln");
-    run(cargo().args(["build", "--quiet", "--package", "kiln"]))?;
+    run(cargo().args(["build", "--package", "kiln"]))?;
     let mut kiln = Command::new(root().join("target/debug/kiln"));
     kiln.args(["run", "--rm"]);
     match image {

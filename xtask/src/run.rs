@@ -32,6 +32,16 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs a command that has something to say only if it fails.
+pub(crate) fn run_quietly(command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("cannot start {}", line(command)))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{} failed with {}:\n{said}", line(command), output.status);
+    }
+    Ok(())
+}
+
 /// Runs a command and returns what it prints.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command
