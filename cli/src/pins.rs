@@ -10,7 +10,7 @@ use image::{Digest, Store};
 
 use crate::{
     Home,
-    record::{Machines, SHORT},
+    record::{Machines, Origin, SHORT},
     snapshots::Snapshots,
 };
 
@@ -53,6 +53,16 @@ pub(crate) fn sweep(home: &Home) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether the machine comes from a snapshot that carries its layers.
+pub(crate) fn carries(home: &Home, origin: &Origin) -> bool {
+    match origin {
+        Origin::Boot { .. } => false,
+        Origin::Snapshot { layers, .. } => {
+            layers.iter().any(|layer| layer.starts_with(home.snapshots()))
+        }
+    }
+}
+
 /// Makes all claims anew.
 pub(crate) fn renew(home: &Home) -> anyhow::Result<()> {
     let store = Store::open(home.root())?;
@@ -60,9 +70,15 @@ pub(crate) fn renew(home: &Home) -> anyhow::Result<()> {
     let held = store.pins()?;
     let mut wanted = BTreeMap::new();
     for listed in Machines::open(home)?.list()? {
+        if carries(home, &listed.spec.origin) {
+            continue;
+        }
         wanted.insert(machine(&listed.spec.id), listed.spec.digest);
     }
     for listed in Snapshots::open(home)?.list()? {
+        if !listed.snapshot.layers()?.is_empty() {
+            continue;
+        }
         wanted.insert(snapshot(&listed.name), listed.workload.spec.digest);
     }
     for held in held {

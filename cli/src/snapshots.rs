@@ -97,7 +97,9 @@ impl Snapshots {
         let client = launch::running(machine)?;
         let reply = client.call(Method::POST, "/v1/snapshot", &SnapshotRequest { path })?;
         // The machine itself holds the image until then.
-        pins::pin(&self.home, &pins::snapshot(name), &machine.spec.digest)?;
+        if Snapshot::open(&self.path(name)?)?.layers()?.is_empty() {
+            pins::pin(&self.home, &pins::snapshot(name), &machine.spec.digest)?;
+        }
         Ok(reply)
     }
 
@@ -174,11 +176,35 @@ impl Snapshots {
         pins::unpin(&self.home, &pins::snapshot(name))
     }
 
+    /// The files of the image that a snapshot runs: its own, or the store's.
+    ///
+    /// Those of an imported snapshot never come into the store, whose files other images share: a digest says what a layer
+    /// was converted from, so that what came converted cannot be checked against it.
+    fn layers(&self, snapshot: &Snapshot, captured: &Spec) -> anyhow::Result<Vec<PathBuf>> {
+        let own = snapshot.layers()?;
+        if !own.is_empty() {
+            return Ok(own);
+        }
+        let digest = &captured.digest;
+        let image = Store::open(self.home.root())?.image(&digest.parse()?)?;
+        let image = image.with_context(|| {
+            format!("the image {digest} that the snapshot runs is not here; pull it first")
+        })?;
+        Ok(image.layers.iter().map(|layer| layer.path.clone()).collect())
+    }
+
+    /// Writes a snapshot into one file, with the layers of the image that it runs.
+    pub(crate) fn export(&self, name: &str, file: &Path) -> anyhow::Result<()> {
+        let Listed { snapshot, workload, .. } = self.get(name)?;
+        Ok(snapshot.export(file, &self.layers(&snapshot, &workload.spec)?)?)
+    }
+
     /// Makes the record of a machine that goes on where the snapshot at `path` was taken.
     pub(crate) fn machine(&self, path: &Path, options: &RestoreOptions) -> anyhow::Result<Machine> {
         let snapshot = Snapshot::open(path)?;
         snapshot.fits(&vmm::fingerprint()?)?;
         let Workload { spec: captured } = Workload::read(&snapshot)?;
+        let layers = self.layers(&snapshot, &captured)?;
         let mut ports =
             if options.ports.is_empty() { captured.ports } else { options.ports.clone() };
         for mapping in &mut ports {
@@ -190,11 +216,6 @@ impl Snapshots {
                 mapping.host = 0;
             }
         }
-        let digest = &captured.digest;
-        let image = Store::open(self.home.root())?.image(&digest.parse()?)?;
-        let image = image.with_context(|| {
-            format!("the image {digest} that the snapshot runs is not here; pull it first")
-        })?;
         let mut labels = captured.labels;
         labels.extend(options.labels.iter().cloned());
         let id = random_id()?;
@@ -207,7 +228,7 @@ impl Snapshots {
                 copy: options.copy,
                 kernel: guest_files::kernel(&self.home)?,
                 initramfs: guest_files::initramfs(&self.home)?,
-                layers: image.layers.iter().map(|layer| layer.path.clone()).collect(),
+                layers,
             },
             ports,
             labels,

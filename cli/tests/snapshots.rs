@@ -68,6 +68,40 @@ fn restored_machines_go_on_and_differ() {
     assert_eq!(kiln.text(&["snapshot", "ls", "--format", "json"]), "[]");
 }
 
+/// An exported snapshot goes on where nothing of its image is, also in what is captured there.
+#[test]
+fn an_export_needs_nothing_else() {
+    let kiln = Kiln::new();
+    let bake = ["bake", "--ready", "marker:ready", "-o", "base", "-m", "128m", &image()];
+    kiln.text(&[&bake[..], &["sh", "-c", COUNTER]].concat());
+    let file = kiln.home().join("base.kiln");
+    let file = file.to_str().unwrap();
+    kiln.text(&["snapshot", "export", "base", file]);
+    kiln.text(&["restore", "-d", "--name", "here", "base"]);
+    let nonce = count(&kiln, "here").1;
+    let other = Kiln::new();
+    other.text(&["snapshot", "import", file, "base"]);
+    other.text(&["snapshot", "verify", "base"]);
+    other.text(&["restore", "-d", "--name", "there", "base"]);
+    assert_eq!(count(&other, "there").1, nonce);
+    // A program that the guest has not read yet comes from the layers.
+    assert_eq!(other.text(&["exec", "there", "sha256sum", "/etc/group"]).len(), 64 + 2 + 10);
+    let pruned = other.output(&["prune"]);
+    assert!(pruned.status.success() && pruned.stderr.is_empty(), "{pruned:?}");
+    other.text(&["snapshot", "create", "there", "next"]);
+    other.text(&["restore", "-d", "--name", "next", "next"]);
+    assert_eq!(count(&other, "next").1, nonce);
+    assert_eq!(other.text(&["images", "-q"]), "", "nothing came into the store");
+    // A byte of a layer that is another one is not imported.
+    let mut bytes = std::fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let bad = kiln.home().join("bad.kiln");
+    std::fs::write(&bad, bytes).unwrap();
+    let output = other.output(&["snapshot", "import", bad.to_str().unwrap(), "bad"]);
+    assert!(!output.status.success(), "{output:?}");
+}
+
 /// A machine's process that is killed while it captures leaves a whole snapshot or none, and nothing else for long.
 #[test]
 fn a_killed_capture_is_whole_or_absent() {

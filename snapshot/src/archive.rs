@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{self, Read},
     os::unix::fs::{FileExt, OpenOptionsExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use crate::{
@@ -12,39 +12,54 @@ use crate::{
     directory::{self, Directory},
     memory::{CHUNK, HASH_LEN, HEADER_LEN},
     sparse,
-    state::{MAX_STATE, State},
+    state::{Layer, MAX_STATE, State},
 };
 
 impl Snapshot {
-    /// Writes the snapshot into one file at `path`, which must not exist.
+    /// Writes the snapshot into one file at `path`, which must not exist. With it go `layers`, what the guest's read-only
+    /// disk is made of, unless the snapshot carries that already.
     ///
     /// # Errors
     /// [`Error::Exists`] or an I/O error; nothing is left behind then.
-    pub fn export(&self, path: &Path) -> Result<(), Error> {
+    pub fn export(&self, path: &Path, layers: &[PathBuf]) -> Result<(), Error> {
         // It holds the guest's memory, which is nobody else's business.
         let create = File::options().write(true).create_new(true).mode(0o600).open(path);
         let file = create.map_err(|e| match e.kind() {
             io::ErrorKind::AlreadyExists => Error::Exists(path.into()),
             _ => Error::io("create", path)(e),
         })?;
-        self.export_into(&file).inspect_err(|_| {
+        self.export_into(&file, layers).inspect_err(|_| {
             // The error that is reported is the first one.
             let _ = std::fs::remove_file(path);
         })
     }
 
-    fn export_into(&self, file: &File) -> Result<(), Error> {
+    fn export_into(&self, file: &File, layers: &[PathBuf]) -> Result<(), Error> {
+        let own = self.layers()?;
+        let layers = if own.is_empty() { layers } else { &own };
+        let mut state = self.state.clone();
+        state.preamble.layers = layers.iter().map(|path| layer(path)).collect::<Result<_, _>>()?;
+        let state = state.encode()?;
         let here = |name: &str| self.path().join(name);
         let failed = |e| Error::io("export", self.path())(e);
         let zstd = zstd::Encoder::new(file, 3).map_err(failed)?;
         let mut tar = tar::Builder::new(zstd);
         let disks: Vec<String> = self.disks().map(directory::disk_file).collect();
-        let fixed = [directory::STATE, directory::SUMS, directory::MEMORY];
-        for name in fixed.into_iter().chain(disks.iter().map(String::as_str)) {
-            let source = File::open(here(name)).map_err(Error::io("open", here(name)))?;
+        let fixed = [directory::SUMS, directory::MEMORY].map(str::to_owned);
+        let files = fixed.into_iter().chain(disks).map(|name| (here(&name), name));
+        let layers = layers.iter().enumerate();
+        let layers = layers.map(|(index, path)| (path.clone(), directory::layer_file(index + 1)));
+        let header = |len: u64| {
             let mut header = tar::Header::new_gnu();
-            header.set_size(source.metadata().map_err(failed)?.len());
+            header.set_size(len);
             header.set_mode(0o600);
+            header
+        };
+        let mut head = header(state.len() as u64);
+        tar.append_data(&mut head, directory::STATE, state.as_slice()).map_err(failed)?;
+        for (path, name) in files.chain(layers) {
+            let source = File::open(&path).map_err(Error::io("open", &path))?;
+            let mut header = header(source.metadata().map_err(failed)?.len());
             tar.append_data(&mut header, name, source).map_err(failed)?;
         }
         let zstd = tar.into_inner().map_err(failed)?;
@@ -101,6 +116,13 @@ impl Snapshot {
     }
 }
 
+/// Length and hash of a layer.
+fn layer(path: &Path) -> Result<Layer, Error> {
+    let file = File::open(path).map_err(Error::io("open", path))?;
+    let len = file.metadata().map_err(Error::io("read", path))?.len();
+    Ok(Layer { len, hash: sparse::hash(&file, len).map_err(Error::io("read", path))? })
+}
+
 /// Every file beside the state, with its length.
 fn parts(state: &State) -> Vec<(String, u64)> {
     let len = state.preamble.memory_len;
@@ -108,6 +130,8 @@ fn parts(state: &State) -> Vec<(String, u64)> {
         (directory::SUMS.into(), len.div_ceil(CHUNK) * HASH_LEN as u64),
         (directory::MEMORY.into(), HEADER_LEN + len),
     ];
+    let layers = state.preamble.layers.iter().enumerate();
+    parts.extend(layers.map(|(index, layer)| (directory::layer_file(index + 1), layer.len)));
     parts.extend(state.preamble.disks.iter().map(|d| (directory::disk_file(&d.name), d.len)));
     parts
 }

@@ -20,6 +20,11 @@ pub(crate) fn disk_file(name: &str) -> String {
     format!("disk-{name}")
 }
 
+/// The file of a layer, counted from 1.
+pub(crate) fn layer_file(number: usize) -> String {
+    format!("layer-{number}")
+}
+
 /// A snapshot's directory while it is being made; dropped, it takes everything with it.
 #[derive(Debug)]
 pub(crate) struct Directory {

@@ -8,6 +8,7 @@
 //! | `memory`      | one 16 KiB header (magic, snapshot id, length), then guest RAM, sparse and mappable |
 //! | `memory.sums` | one BLAKE3 hash per 2 MiB chunk of guest RAM; its own hash stands in `state` |
 //! | `disk-NAME`   | a writable disk as it was, sparse; length and hash stand in `state`       |
+//! | `layer-N`     | what the guest's read-only disk is made of, in a snapshot that was imported; likewise |
 //!
 //! # Compatibility
 //!

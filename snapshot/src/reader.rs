@@ -12,7 +12,7 @@ use crate::{
     directory::{self},
     memory::{self, CHUNK, HASH_LEN},
     sparse,
-    state::{self, MAX_STATE, State},
+    state::{self, Layer, MAX_STATE, State},
 };
 
 /// A snapshot whose state was read and checked, and whose RAM file is open.
@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Snapshot {
     path: PathBuf,
-    state: State,
+    pub(crate) state: State,
     memory: File,
 }
 
@@ -131,7 +131,25 @@ impl Snapshot {
         Ok(path)
     }
 
-    /// Compares all of RAM and every disk with their hashes. Reads everything.
+    /// What the guest's read-only disk is made of, the lowest layer first, their sizes checked; empty unless the snapshot
+    /// carries it, as one that was imported does.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], or an I/O error.
+    pub fn layers(&self) -> Result<Vec<PathBuf>, Error> {
+        let check = |(index, layer): (usize, &Layer)| {
+            let path = self.path.join(directory::layer_file(index + 1));
+            let len = path.metadata().map_err(Error::io("read", &path))?.len();
+            if len != layer.len {
+                let what = format!("it is {len} bytes long and {} were written", layer.len);
+                return Err(Error::damaged(path, what));
+            }
+            Ok(path)
+        };
+        self.state.preamble.layers.iter().enumerate().map(check).collect()
+    }
+
+    /// Compares all of RAM, every disk and every layer with their hashes. Reads everything.
     ///
     /// # Errors
     /// [`Error::Damaged`] with the first difference, or an I/O error.
@@ -150,6 +168,12 @@ impl Snapshot {
             let path = self.disk_path(&disk.name)?;
             let file = File::open(&path).map_err(Error::io("open", &path))?;
             if sparse::hash(&file, disk.len).map_err(Error::io("read", &path))? != disk.hash {
+                return Err(Error::damaged(path, "its content does not match its hash"));
+            }
+        }
+        for (path, layer) in self.layers()?.into_iter().zip(&self.state.preamble.layers) {
+            let file = File::open(&path).map_err(Error::io("open", &path))?;
+            if sparse::hash(&file, layer.len).map_err(Error::io("read", &path))? != layer.hash {
                 return Err(Error::damaged(path, "its content does not match its hash"));
             }
         }

@@ -28,6 +28,7 @@ const MAGIC: &[u8; 8] = b"KILNSNAP";
 const HEAD_LEN: usize = 40;
 const MAX_RECORDS: u32 = 4096;
 const MAX_DISKS: usize = 64;
+const MAX_LAYERS: usize = 1024;
 
 /// All that the state file holds.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +47,16 @@ pub(crate) struct Preamble {
     /// BLAKE3 of `memory.sums`.
     pub(crate) sums: [u8; 32],
     pub(crate) disks: Vec<Disk>,
+    /// What the guest's read-only disk is made of, if the snapshot carries it.
+    #[serde(default)]
+    pub(crate) layers: Vec<Layer>,
+}
+
+/// One file of a read-only disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Layer {
+    pub(crate) len: u64,
+    pub(crate) hash: [u8; 32],
 }
 
 /// One writable disk.
@@ -157,12 +168,15 @@ impl State {
 }
 
 fn check_preamble(preamble: &Preamble, path: &Path) -> Result<(), Error> {
-    let Preamble { host: _, memory_len, sums: _, disks } = preamble;
+    let Preamble { host: _, memory_len, sums: _, disks, layers } = preamble;
     if memory_len % PAGE != 0 || *memory_len > MAX_MEMORY {
         return Err(Error::damaged(path, format!("guest RAM of {memory_len} bytes is impossible")));
     }
     if disks.len() > MAX_DISKS {
         return Err(Error::damaged(path, format!("{} disks are too many", disks.len())));
+    }
+    if layers.len() > MAX_LAYERS {
+        return Err(Error::damaged(path, format!("{} layers are too many", layers.len())));
     }
     for (index, disk) in disks.iter().enumerate() {
         check_name(&disk.name)?;

@@ -1,14 +1,14 @@
 //! Makes a snapshot.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
 use crate::{
-    Error, Fingerprint, MemorySource, PAGE, Saved,
+    Error, Fingerprint, MemorySource, PAGE, Saved, Snapshot,
     directory::{self, Directory},
     memory::{self, CHUNK, MAX_MEMORY},
     sparse,
@@ -101,6 +101,21 @@ impl Writer {
         let (len, hash, written) = copy_sparse(disk, &to).map_err(Error::io("write", path))?;
         disks.push(Disk { name: name.into(), len, hash });
         self.bytes += written;
+        Ok(())
+    }
+
+    /// Takes over the layers that another snapshot carries, without a copy where the file system can do that.
+    ///
+    /// # Errors
+    /// Those of [`Snapshot::layers`], or an I/O error.
+    pub fn layers_of(&mut self, other: &Snapshot) -> Result<(), Error> {
+        for (index, path) in other.layers()?.iter().enumerate() {
+            let to = self.directory.path(&directory::layer_file(index + 1));
+            fs::hard_link(path, &to)
+                .or_else(|_| fs::copy(path, &to).map(drop))
+                .map_err(Error::io("copy", path))?;
+        }
+        self.state.preamble.layers.clone_from(&other.state.preamble.layers);
         Ok(())
     }
 

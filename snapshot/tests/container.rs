@@ -222,8 +222,8 @@ fn export_and_import_are_inverse() {
         (home.path().join("one"), home.path().join("two"), home.path().join("one.kiln"));
     write(&one).unwrap();
     let original = Snapshot::open(&one).unwrap();
-    original.export(&file).unwrap();
-    assert!(matches!(original.export(&file), Err(Error::Exists(_))));
+    original.export(&file, &[]).unwrap();
+    assert!(matches!(original.export(&file, &[]), Err(Error::Exists(_))));
     let back = Snapshot::import(&file, &two).unwrap();
     assert_eq!(back.id(), original.id());
     for name in ["state", "memory", "memory.sums", "disk-root"] {
@@ -236,6 +236,44 @@ fn export_and_import_are_inverse() {
         Snapshot::import(&file, &three).expect_err("a truncated export must not pass");
         assert!(!three.exists());
     }
+}
+
+#[test]
+fn an_export_carries_layers() {
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name);
+    write(&at("one")).unwrap();
+    let contents: [&[u8]; 2] = [&[1; 5000], b""];
+    let layers = [at("base"), at("top")];
+    for (path, content) in layers.iter().zip(contents) {
+        fs::write(path, content).unwrap();
+    }
+    let one = Snapshot::open(&at("one")).unwrap();
+    assert!(one.layers().unwrap().is_empty());
+    one.export(&at("file"), &layers).unwrap();
+    let two = Snapshot::import(&at("file"), &at("two")).unwrap();
+    // Its own go with it from now on, and into what is made of it.
+    two.export(&at("again"), &[]).unwrap();
+    let three = Snapshot::import(&at("again"), &at("three")).unwrap();
+    let mut writer = Writer::create(&at("four"), &host()).unwrap();
+    writer.layers_of(&three).unwrap();
+    writer.memory(&mut ram().as_slice()).unwrap();
+    writer.commit().unwrap();
+    let four = Snapshot::open(&at("four")).unwrap();
+    for snapshot in [&two, &three, &four] {
+        snapshot.verify().unwrap();
+        let found = snapshot.layers().unwrap();
+        assert_eq!(found.len(), 2);
+        for (path, content) in found.iter().zip(contents) {
+            assert_eq!(fs::read(path).unwrap(), content);
+        }
+    }
+    // Another length is seen at once, other bytes when it is verified.
+    let layer = fs::OpenOptions::new().write(true).open(at("two/layer-1")).unwrap();
+    layer.write_all_at(&[9], 77).unwrap();
+    assert!(matches!(two.verify(), Err(Error::Damaged { .. })));
+    layer.set_len(7).unwrap();
+    assert!(matches!(two.layers(), Err(Error::Damaged { .. })));
 }
 
 #[test]

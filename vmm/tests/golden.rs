@@ -87,7 +87,7 @@ fn the_present_machine_goes_on() {
         machine.wait();
         drop(machine);
         let archive = directory.path().join("machine.kiln");
-        Snapshot::open(&path).unwrap().export(&archive).unwrap();
+        Snapshot::open(&path).unwrap().export(&archive, &[]).unwrap();
         goes_on(&archive, directory.path());
         if let Some(file) = std::env::var_os("KILN_GOLDEN") {
             std::fs::copy(archive, file).unwrap();

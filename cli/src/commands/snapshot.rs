@@ -53,7 +53,7 @@ enum Command {
         #[arg(required = true)]
         names: Vec<String>,
     },
-    /// Write a snapshot into one file; the image it runs is not part of it
+    /// Write a snapshot into one file, with the layers of the image that it runs
     Export {
         /// Name of the snapshot
         name: String,
@@ -100,7 +100,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
                 text::say!("{name}")?;
             }
         }
-        Command::Export { name, file } => snapshots.get(name)?.snapshot.export(file)?,
+        Command::Export { name, file } => snapshots.export(name, file)?,
         Command::Import { file, name } => {
             Snapshot::import(file, &snapshots.path(name)?)?;
             text::say!("{name}")?;

@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 use vmm::{DiskConfig, DiskSource, MachineConfig, MachineState, MemoryFile, Resources};
 
 use super::supervisor::Supervisor;
-use crate::{control::SnapshotReply, record::Spec};
+use crate::{
+    control::SnapshotReply,
+    record::{Origin, Spec},
+};
 
 /// The record of the guest's state.
 const MACHINE: &str = "machine";
@@ -51,6 +54,13 @@ pub(super) fn take(supervisor: &Supervisor, path: &Path) -> anyhow::Result<Snaps
     let machine = supervisor.guest().machine();
     let mut writer = Writer::create(path, &vmm::fingerprint()?)?;
     writer.put(WORKLOAD, &Workload { spec: supervisor.spec().clone() })?;
+    if let Origin::Snapshot { path, layers, .. } = &supervisor.spec().origin
+        && layers.iter().any(|layer| layer.starts_with(path))
+    {
+        let from = Snapshot::open(path)
+            .context("the layers of the image are in the snapshot that the machine came from")?;
+        writer.layers_of(&from)?;
+    }
     let paused = Instant::now();
     // When it is dropped the guest goes on, whether or not the snapshot came to be.
     let mut pause = machine.pause()?;
