@@ -90,6 +90,8 @@ impl Compiler {
         }
         if find(LINKER).is_some() {
             flags.push(format!("-Clinker={LINKER}"));
+            // The guest's kernel has pages of 4 KiB: no need to pad for larger ones.
+            flags.push("-Clink-arg=-Wl,-z,max-page-size=4096".to_owned());
         } else {
             flags.extend(["-Clinker=rust-lld".to_owned(), "-Clink-self-contained=yes".to_owned()]);
         }
