@@ -24,6 +24,14 @@ impl Exit {
     }
 }
 
+/// Whatever goes wrong before a command runs is kiln's own failure, unless it says more itself.
+pub(crate) fn before_the_command(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<Exit>() {
+        Some(_) => error,
+        None => Exit::new(KILN_FAILED, format!("{error:#}")).into(),
+    }
+}
+
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

@@ -14,7 +14,7 @@ use hyper::Method;
 use crate::{
     control::{Client, ControlError},
     exit::{Exit, KILN_FAILED},
-    record::{Machine, State},
+    record::{Machine, State, Status},
     session,
 };
 
@@ -120,6 +120,14 @@ impl Drop for Launched {
             let _ = thread::Builder::new().name("machine".into()).spawn(move || child.wait());
         }
     }
+}
+
+/// The client of a machine that runs and is not paused.
+pub(crate) fn awake(machine: &Machine) -> anyhow::Result<Client> {
+    if machine.state.status == Status::Paused {
+        bail!("machine {} is paused; let it go on with `kiln unpause` first", machine.spec.name);
+    }
+    running(machine)
 }
 
 /// The client of a machine that runs.

@@ -81,7 +81,7 @@ impl Sandbox {
     /// # Errors
     /// When the machine does not run, or the command cannot be started.
     pub fn exec<A: AsRef<str>>(&self, command: &[A]) -> anyhow::Result<Output> {
-        let client = launch::running(&self.machine)?;
+        let client = launch::awake(&Machine::open(&self.machine.directory)?)?;
         let main = &self.machine.spec.process;
         let spec = ProcessSpec {
             args: command.iter().map(|arg| arg.as_ref().to_owned()).collect(),

@@ -85,13 +85,13 @@ fn a_client_that_floods_and_does_not_read_can_still_be_signalled() {
 #[test]
 fn a_client_that_stands_still_holds_up_no_stop() {
     let kiln = Kiln::new();
-    let script = "trap 'exit 4' TERM; while :; do echo a line to fill all pipes with; done";
+    let script = "trap 'exit 4' TERM; yes a line to fill all pipes with & wait";
     let mut client = kiln
         .command(&["run", "--name", "talker", &image(), "sh", "-c", script])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    until("it runs", || runs(&kiln));
+    client.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     signal(&client, "-STOP");
     assert_eq!(answer(&kiln, &["stop", "talker"]), "talker");
     assert_eq!(answer(&kiln, &["wait", "talker"]), "4");
@@ -158,4 +158,43 @@ fn a_detached_command_may_talk_without_end() {
         until("it ends", || kiln.output(&["exec", "quiet", "cat", "/over"]).stdout == b"over\n");
         kiln.text(&["exec", "quiet", "rm", "/over"]);
     }
+}
+
+/// As `docker pause` and `docker unpause`: all processes stand still, and a stop is no exception for long.
+#[test]
+fn a_paused_machine_stands_still_until_it_goes_on() {
+    let kiln = Kiln::new();
+    let script = "trap 'exit 6' TERM; while :; do echo x >> /count; sleep 0.05; done";
+    kiln.text(&["run", "-d", "--name", "still", &image(), "sh", "-c", script]);
+    let count = || {
+        let archive = kiln.output(&["cp", "still:/count", "-"]);
+        archive.stdout.iter().filter(|&&byte| byte == b'x').count()
+    };
+    until("it counts", || count() > 3);
+    assert_eq!(kiln.text(&["pause", "still"]), "still");
+    assert!(kiln.text(&["ps"]).contains("(Paused)"));
+    let paused = count();
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(count(), paused);
+    for refused in [&["pause", "still"][..], &["exec", "still", "true"]] {
+        let output = kiln.output(refused);
+        assert!(!output.status.success());
+        assert!(String::from_utf8_lossy(&output.stderr).contains("is paused"), "{output:?}");
+    }
+    assert_eq!(kiln.text(&["unpause", "still"]), "still");
+    until("it counts again", || count() > paused);
+    assert!(!kiln.output(&["unpause", "still"]).status.success());
+    kiln.text(&["pause", "still"]);
+    kiln.text(&["stop", "still"]);
+    assert_eq!(kiln.text(&["wait", "still"]), "6");
+}
+
+#[test]
+fn a_bake_whose_condition_hangs_ends_in_time() {
+    let kiln = Kiln::new();
+    let ready = ["--ready", "exec:sleep 1000", "--timeout", "1s"];
+    let output =
+        kiln.output(&[&["bake"], &ready[..], &["-o", "hung", &image(), "sleep", "1000"]].concat());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not ready within 1 s"), "{output:?}");
+    assert_eq!(kiln.text(&["ps", "-aq"]), "");
 }

@@ -1,7 +1,9 @@
 //! `kiln bake`
 
 use std::{
+    io,
     str::FromStr,
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -14,7 +16,7 @@ use super::run::NewArgs;
 use crate::{
     Home, agent_link,
     control::StopRequest,
-    exit::{Exit, KILN_FAILED},
+    exit::before_the_command,
     launch::Launched,
     log::LogReader,
     options::Options,
@@ -84,10 +86,7 @@ impl FromStr for Ready {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
-    bake(args).map_err(|error| match error.downcast_ref::<Exit>() {
-        Some(_) => error,
-        None => Exit::new(KILN_FAILED, format!("{error:#}")).into(),
-    })
+    bake(args).map_err(before_the_command)
 }
 
 fn bake(args: &Args) -> anyhow::Result<u8> {
@@ -120,7 +119,8 @@ fn bake(args: &Args) -> anyhow::Result<u8> {
 }
 
 fn wait_ready(launched: &Launched, args: &Args) -> anyhow::Result<()> {
-    let deadline = Instant::now() + args.timeout;
+    // None is a time that never comes.
+    let deadline = Instant::now().checked_add(args.timeout);
     let check = |met: anyhow::Result<bool>| -> anyhow::Result<bool> {
         if met? {
             return Ok(true);
@@ -128,7 +128,7 @@ fn wait_ready(launched: &Launched, args: &Args) -> anyhow::Result<()> {
         if !launched.machine.is_alive() {
             bail!("the machine ended before it was ready");
         }
-        if Instant::now() > deadline {
+        if deadline.is_some_and(|deadline| Instant::now() > deadline) {
             bail!(
                 "the machine was not ready within {} s; allow more with --timeout",
                 args.timeout.as_secs()
@@ -143,7 +143,7 @@ fn wait_ready(launched: &Launched, args: &Args) -> anyhow::Result<()> {
             Ok(())
         }
         Ready::Listen(port) => {
-            let timeout_ms = args.timeout.as_millis() as u64;
+            let timeout_ms = u64::try_from(args.timeout.as_millis()).unwrap_or(u64::MAX);
             let request = Request::AwaitListener { port: *port, timeout_ms };
             agent_link::call(&launched.client, &request).map(drop)
         }
@@ -154,7 +154,7 @@ fn wait_ready(launched: &Launched, args: &Args) -> anyhow::Result<()> {
             Ok(())
         }
         Ready::Exec(command) => {
-            while !check(succeeds(launched, command))? {}
+            while !check(succeeds(launched, command, deadline))? {}
             Ok(())
         }
     }
@@ -173,7 +173,8 @@ fn found(reader: &mut LogReader, seen: &mut Vec<u8>, marker: &[u8]) -> anyhow::R
     Ok(false)
 }
 
-fn succeeds(launched: &Launched, command: &str) -> anyhow::Result<bool> {
+/// Whether the command succeeds before it is too late.
+fn succeeds(launched: &Launched, command: &str, deadline: Option<Instant>) -> anyhow::Result<bool> {
     let main = &launched.machine.spec.process;
     let spec = ProcessSpec {
         args: vec!["/bin/sh".into(), "-c".into(), command.into()],
@@ -182,15 +183,22 @@ fn succeeds(launched: &Launched, command: &str) -> anyhow::Result<bool> {
         user: main.user.clone(),
         ..ProcessSpec::default()
     };
-    let stdio = session::Stdio { stdin: false, tty: false, signals: false };
-    let ended = agent_link::exec(
-        &launched.client,
-        spec,
-        stdio,
-        &mut std::io::sink(),
-        &mut std::io::sink(),
-    )?;
-    Ok(matches!(ended, Ended::Exited(exit) if exit.status == ExitStatus::Exited(0)))
+    let (ended, end) = mpsc::channel();
+    let client = launched.client.clone();
+    // One that hangs ends with the machine.
+    thread::Builder::new().name("ready".into()).spawn(move || {
+        let stdio = session::Stdio { stdin: false, tty: false, signals: false };
+        let result = agent_link::exec(&client, spec, stdio, &mut io::sink(), &mut io::sink());
+        // Nobody waits any more if this fails.
+        let _ = ended.send(result);
+    })?;
+    let left = deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
+    match end.recv_timeout(left) {
+        Ok(result) => {
+            Ok(matches!(result?, Ended::Exited(exit) if exit.status == ExitStatus::Exited(0)))
+        }
+        Err(_) => Ok(false),
+    }
 }
 
 #[cfg(test)]

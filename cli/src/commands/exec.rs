@@ -45,7 +45,7 @@ pub(super) struct Args {
 pub(super) fn run(args: Args) -> anyhow::Result<u8> {
     let (name, command) = args.target.split_first().context("there is no machine to run in")?;
     let machine = Machines::open(&Home::open()?)?.find(name)?;
-    let client = launch::running(&machine)?;
+    let client = launch::awake(&machine)?;
     let main = &machine.spec.process;
     let mut env = main.env.clone();
     options::merge_env(&mut env, args.env.all()?);

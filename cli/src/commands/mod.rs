@@ -14,6 +14,7 @@ mod kill;
 mod logs;
 mod machine_process;
 mod man;
+mod pause;
 mod process;
 mod prune;
 mod ps;
@@ -73,6 +74,8 @@ enum Command {
     Stop(stop::Args),
     Kill(kill::Args),
     Wait(wait::Args),
+    Pause(pause::Pause),
+    Unpause(pause::Unpause),
     Rm(rm::Args),
     Cp(cp::Args),
     Inspect(inspect::Args),
@@ -112,6 +115,8 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Stop(args) => stop::run(&args),
         Command::Kill(args) => kill::run(&args),
         Command::Wait(args) => wait::run(&args),
+        Command::Pause(args) => pause::pause(&args),
+        Command::Unpause(args) => pause::unpause(&args),
         Command::Rm(args) => rm::run(&args),
         Command::Cp(args) => cp::run(&args),
         Command::Inspect(args) => inspect::run(&args),

@@ -49,6 +49,15 @@ fn own_value(variable: &str) -> anyhow::Result<String> {
         .map_or_else(|_| variable.into(), |value| format!("{variable}={value}")))
 }
 
+/// Labels written as `KEY=VALUE` or `KEY`.
+pub(super) fn labels<T: FromIterator<(String, String)>>(texts: &[String]) -> T {
+    let label = |text: &String| {
+        let (key, value) = text.split_once('=').unwrap_or((text, ""));
+        (key.to_owned(), value.to_owned())
+    };
+    texts.iter().map(label).collect()
+}
+
 /// An exit status as this process can have it.
 pub(super) fn status(code: i32) -> u8 {
     code.clamp(0, 255) as u8

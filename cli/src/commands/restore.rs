@@ -10,7 +10,7 @@ use super::{Format, clock::Clock, process};
 use crate::{
     Home,
     control::STDIO,
-    exit::{Exit, KILN_FAILED},
+    exit::before_the_command,
     launch::Launched,
     record::PortMapping,
     session::{self, Ended, Stdio},
@@ -60,24 +60,17 @@ enum Ram {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
-    restore(args).map_err(|error| match error.downcast_ref::<Exit>() {
-        Some(_) => error,
-        None => Exit::new(KILN_FAILED, format!("{error:#}")).into(),
-    })
+    restore(args).map_err(before_the_command)
 }
 
 fn restore(args: &Args) -> anyhow::Result<u8> {
     let mut clock = Clock::start();
     let snapshots = Snapshots::open(&Home::open()?)?;
-    let label = |text: &String| {
-        let (key, value) = text.split_once('=').unwrap_or((text, ""));
-        (key.to_owned(), value.to_owned())
-    };
     let options = RestoreOptions {
         name: args.name.clone(),
         ports: args.ports.clone(),
         free_ports: false,
-        labels: args.labels.iter().map(label).collect(),
+        labels: process::labels(&args.labels),
         auto_remove: args.rm,
         copy: args.ram == Ram::Copy,
     };

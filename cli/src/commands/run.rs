@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Home,
     control::STDIO,
-    exit::{Exit, KILN_FAILED},
+    exit::{Exit, KILN_FAILED, before_the_command},
     launch::Launched,
     options::{Options, Pull},
     prepare,
@@ -128,10 +128,6 @@ impl NewArgs {
                 bail!(Exit::new(KILN_FAILED, format!("{flag} is not supported yet; {remedy}")));
             }
         }
-        let label = |text: &String| {
-            let (key, value) = text.split_once('=').unwrap_or((text, ""));
-            (key.to_owned(), value.to_owned())
-        };
         let options = Options::new(image.as_str());
         Ok(Options {
             command: command.to_vec(),
@@ -144,7 +140,7 @@ impl NewArgs {
             memory: self.memory,
             cpus: self.cpus.unwrap_or(options.cpus),
             ports: self.ports.clone(),
-            labels: self.labels.iter().map(label).collect(),
+            labels: process::labels(&self.labels),
             stop_signal: self.stop_signal,
             stop_timeout: self.stop_timeout,
             init_timeout: self.init_timeout,
@@ -156,11 +152,7 @@ impl NewArgs {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
-    // Whatever goes wrong before the command runs is kiln's own failure.
-    launch(args).map_err(|error| match error.downcast_ref::<Exit>() {
-        Some(_) => error,
-        None => Exit::new(KILN_FAILED, format!("{error:#}")).into(),
-    })
+    launch(args).map_err(before_the_command)
 }
 
 fn launch(args: &Args) -> anyhow::Result<u8> {

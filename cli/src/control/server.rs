@@ -68,6 +68,8 @@ pub(crate) fn serve(directory: &Path, supervisor: Arc<Supervisor>) -> anyhow::Re
         .route("/v1/stop", post(stop))
         .route("/v1/kill", post(kill))
         .route("/v1/wait", get(wait))
+        .route("/v1/pause", post(pause))
+        .route("/v1/unpause", post(unpause))
         .route("/v1/snapshot", post(snapshot))
         .route("/v1/attach", get(attach))
         .route("/v1/agent", get(agent))
@@ -124,6 +126,14 @@ async fn wait(Extract(supervisor): Shared) -> Response {
         Ok(Some(exit_code)) => Json(WaitReply { exit_code }).into_response(),
         Ok(None) | Err(_) => failure(&anyhow::anyhow!("the machine ended without a status")),
     }
+}
+
+async fn pause(Extract(supervisor): Shared) -> Response {
+    respond(supervisor, |supervisor| supervisor.set_paused(true)).await
+}
+
+async fn unpause(Extract(supervisor): Shared) -> Response {
+    respond(supervisor, |supervisor| supervisor.set_paused(false)).await
 }
 
 async fn snapshot(Extract(supervisor): Shared, Json(request): Json<SnapshotRequest>) -> Response {

@@ -38,7 +38,8 @@ pub(crate) struct Supervisor {
     changed: Condvar,
     /// The exit status, once there is one.
     end: watch::Sender<Option<i32>>,
-    capturing: Mutex<()>,
+    /// Held by who freezes and thaws the processes.
+    freezing: Mutex<()>,
     pub(super) stdio: Stdio,
 }
 
@@ -99,7 +100,7 @@ impl Supervisor {
             progress: Mutex::new(progress),
             changed: Condvar::new(),
             end: watch::Sender::new(None),
-            capturing: Mutex::new(()),
+            freezing: Mutex::new(()),
             stdio,
         }
     }
@@ -199,20 +200,49 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Takes a snapshot of the guest, whose processes stand still meanwhile and go on afterwards, whatever comes of it.
-    pub(crate) fn snapshot(&self, request: &SnapshotRequest) -> anyhow::Result<SnapshotReply> {
-        if self.lock().phase != Phase::Running {
+    /// Stops all processes where they are, or lets them go on.
+    pub(crate) fn set_paused(&self, paused: bool) -> anyhow::Result<()> {
+        let _alone = self.freezing.lock().unwrap_or_else(PoisonError::into_inner);
+        match (self.is_paused()?, paused) {
+            (true, true) => bail!("machine {} is paused already", self.spec.name),
+            (false, false) => bail!("machine {} is not paused", self.spec.name),
+            (false, true) => drop(self.freeze()?),
+            (true, false) => self.greet_agent()?.call(&Request::Thaw)?.done()?,
+        }
+        let status = if paused { Status::Paused } else { Status::Running };
+        self.advance(Phase::Running, |state| state.status = status);
+        Ok(())
+    }
+
+    /// Whether a machine that runs stands still.
+    fn is_paused(&self) -> anyhow::Result<bool> {
+        let progress = self.lock();
+        if progress.phase != Phase::Running {
             bail!("machine {} is not running", self.spec.name);
         }
-        // Two at once would thaw what the other has frozen.
-        let _alone = self.capturing.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(progress.state.status == Status::Paused)
+    }
+
+    /// Stops all processes; the connection is for whoever lets them go on.
+    fn freeze(&self) -> anyhow::Result<Agent> {
         let mut agent = self.greet_agent()?;
         if let Err(error) = agent.call(&Request::Freeze).and_then(Reply::done) {
             // Whatever it froze goes on; what is reported is why it could not freeze all.
             let _ = self.greet_agent().and_then(|mut agent| Ok(agent.call(&Request::Thaw)?));
-            return Err(error)
-                .context("the machine's processes could not be stopped for the snapshot");
+            return Err(error).context("the machine's processes could not be stopped");
         }
+        Ok(agent)
+    }
+
+    /// Takes a snapshot of the guest, whose processes stand still meanwhile and go on afterwards, whatever comes of it,
+    /// unless they were paused before.
+    pub(crate) fn snapshot(&self, request: &SnapshotRequest) -> anyhow::Result<SnapshotReply> {
+        // Two at once would thaw what the other has frozen.
+        let _alone = self.freezing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_paused()? {
+            return snapshot::take(self, &request.path);
+        }
+        let mut agent = self.freeze()?;
         let taken = snapshot::take(self, &request.path);
         let thawed = agent.call(&Request::Thaw).and_then(Reply::done);
         let taken = taken?;
@@ -319,6 +349,10 @@ impl Supervisor {
         let deadline = Instant::now().checked_add(grace);
         let signal = request.signal.unwrap_or(self.spec.stop_signal);
         if self.reaches(signal) {
+            if self.is_paused().unwrap_or(false) {
+                // Whoever stands still heeds no signal. It fails for a machine that goes on or ends meanwhile.
+                let _ = self.set_paused(false);
+            }
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             if self.wait_limited(left) {
                 return Ok(());
