@@ -61,6 +61,8 @@ pub(crate) fn assemble(config: &Config) -> Outcome<()> {
     options.push(("upperdir", upper));
     options.push(("workdir", work));
     options.push(("redirect_dir", "on".to_owned()));
+    // One space of inode numbers for all layers, so that readdir and stat agree on each.
+    options.push(("xino", "on".to_owned()));
     // What lives in memory needs no fsync.
     let flags: &[&str] = if volatile { &["volatile"] } else { &[] };
     mount_new("overlay", ROOT, &options, flags, MountAttrFlags::empty())?;
