@@ -11,12 +11,23 @@ pub(super) const MAX_STREAMS: usize = 4096;
 /// Where the host's own ports start; below are those that programs listen on.
 const FIRST_HOST_PORT: u32 = 1 << 30;
 
-#[derive(Default)]
 pub(super) struct Table {
     streams: Vec<Option<Stream>>,
     free: Vec<usize>,
     by_ports: HashMap<Ports, usize>,
     next_port: u32,
+}
+
+impl Default for Table {
+    /// The host's ports start anywhere: a restored guest still has sockets that are closing, whose
+    /// late packets must meet no connection of the new device.
+    fn default() -> Self {
+        let next_port = getrandom::u32().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the host's ports of the guest's socket device start at the lowest");
+            0
+        });
+        Self { streams: Vec::new(), free: Vec::new(), by_ports: HashMap::new(), next_port }
+    }
 }
 
 impl Table {

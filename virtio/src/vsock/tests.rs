@@ -428,6 +428,15 @@ fn a_restored_guest_is_told_to_forget_its_connections() {
     drop((host, port));
 }
 
+/// What the guest still sends for a connection of before must not end one of the restored device.
+#[test]
+fn another_device_uses_other_host_ports() {
+    let mut ports: Vec<u32> = (0..4).map(|_| guest().host_connects().1).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    assert!(ports.len() > 1, "{ports:?}");
+}
+
 #[test]
 fn connections_survive_a_pause() {
     let mut g = guest();
