@@ -27,6 +27,7 @@ pub(crate) fn main() {
 
 fn serve() -> Outcome<()> {
     mount_kernel_file_systems()?;
+    end_thrashing();
     leave_rootfs()?;
     kernel::loopback_up().explain("bring the loopback interface up")?;
     cgroup::prepare()?;
@@ -65,6 +66,17 @@ fn mount_kernel_file_systems() -> Outcome<()> {
         mount(kind, target, kind, flags, None).explain(format_args!("mount {kind} on {target}"))?;
     }
     Ok(())
+}
+
+/// Has the kernel kill a process rather than evict what was used within the last second: a guest without
+/// swap that is short of memory would otherwise do nothing but read its programs again.
+fn end_thrashing() {
+    const MIN_TTL: &str = "/sys/kernel/mm/lru_gen/min_ttl_ms";
+    if let Err(error) = fs::write(MIN_TTL, "1000") {
+        log(&format!(
+            "a guest short of memory may be slow to kill what takes it: {MIN_TTL}: {error}"
+        ));
+    }
 }
 
 /// Moves to a mount of the initramfs over itself: `pivot_root` works only from a root that has a
