@@ -25,8 +25,8 @@ pub struct Config {
     pub hosts: Option<String>,
     /// Content of `/etc/resolv.conf`; `None` leaves the image's.
     pub resolv_conf: Option<String>,
-    /// Wall-clock time to set, in nanoseconds since the Unix epoch.
-    pub clock: Option<u64>,
+    /// The wall clock to set.
+    pub clock: Option<Clock>,
     /// Size of `/dev/shm` in bytes.
     pub shm_size: Option<u64>,
     /// Memory limit of the workload's cgroup in bytes.
@@ -41,6 +41,25 @@ pub struct Config {
     pub stop_grace_ms: Option<u64>,
     /// Further file systems inside the root that live in memory: path and size in bytes.
     pub tmpfs: Vec<(String, Option<u64>)>,
+}
+
+/// The wall clock at a moment that both sides know, so that it is right however late the guest hears of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clock {
+    /// Nanoseconds since the Unix epoch at that moment.
+    pub unix_nanos: u64,
+    /// The guest's virtual counter at that moment (`CNTVCT_EL0`, Arm ARM D12.1.2).
+    pub counter: u64,
+}
+
+impl Clock {
+    /// Nanoseconds since the Unix epoch when the counter, which ticks so often a second, has reached a value.
+    pub fn at(self, counter: u64, frequency: u64) -> u64 {
+        let ticks = counter.wrapping_sub(self.counter).cast_signed();
+        let gone = i128::from(ticks) * 1_000_000_000 / i128::from(frequency.max(1));
+        let now = i128::from(self.unix_nanos) + gone;
+        u64::try_from(now.max(0)).unwrap_or(u64::MAX)
+    }
 }
 
 /// One read-only file system on a block device.

@@ -60,8 +60,8 @@ mod frame;
 mod message;
 
 pub use config::{
-    Config, DEFAULT_SHM_SIZE, Layer, MAX_LAYERS, ProcessSpec, Rlimit, RootAttributes, WindowSize,
-    Writable,
+    Clock, Config, DEFAULT_SHM_SIZE, Layer, MAX_LAYERS, ProcessSpec, Rlimit, RootAttributes,
+    WindowSize, Writable,
 };
 pub use connection::Connection;
 pub use error::ProtocolError;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, ProcessSpec, WindowSize};
+use crate::config::{Clock, Config, ProcessSpec, WindowSize};
 use crate::{ProtocolError, VERSION};
 
 /// First message of each side.
@@ -127,20 +127,18 @@ pub enum Request {
     /// Stop every process of the workload where it is (cgroup v2 freezer); answered
     /// [`Reply::Done`] when all stand still.
     Freeze,
-    /// Undo [`Request::Freeze`]; answered [`Reply::Done`].
-    Thaw,
-    /// Mix these bytes into the kernel's random pool, credit them, and reseed at once; answered
-    /// [`Reply::Done`].
-    Reseed {
-        /// 32 to 512 bytes from the host's generator.
+    /// Undo [`Request::Freeze`], once the clock is right and the randomness fresh; nothing of the workload runs if either
+    /// fails. Answered [`Reply::Done`].
+    Thaw {
+        /// The wall clock to set.
+        clock: Option<Clock>,
+        /// 32 to 512 bytes from the host's generator, which are mixed into the kernel's random pool and credited; it reseeds
+        /// at once.
         #[serde(with = "serde_bytes")]
-        entropy: Vec<u8>,
+        entropy: Option<Vec<u8>>,
     },
     /// Set the wall clock; answered [`Reply::Done`].
-    SetClock {
-        /// Nanoseconds since the Unix epoch.
-        unix_nanos: u64,
-    },
+    SetClock(Clock),
     /// Send the signal to the workload's own process, wait, kill what is left after the grace time,
     /// write disks back and power the machine off; answered [`Reply::Done`] just before the power
     /// goes.

@@ -1,8 +1,8 @@
 //! The wire format: what was sent arrives, and nothing that arrives does harm.
 
 use agent::{
-    Attached, Channel, Config, Connection, Exit, ExitStatus, Failure, FailureKind, Frame, Hello,
-    Input, Layer, MAX_DATA, MAX_MESSAGE, Output, ProcessSpec, ProtocolError, Reply, Request,
+    Attached, Channel, Clock, Config, Connection, Exit, ExitStatus, Failure, FailureKind, Frame,
+    Hello, Input, Layer, MAX_DATA, MAX_MESSAGE, Output, ProcessSpec, ProtocolError, Reply, Request,
     Rlimit, RootAttributes, WindowSize, Writable, decode_message, encode_message, read_frame,
     write_data,
 };
@@ -37,6 +37,10 @@ fn spec() -> impl Strategy<Value = ProcessSpec> {
         })
 }
 
+fn clock() -> impl Strategy<Value = Clock> {
+    any::<(u64, u64)>().prop_map(|(unix_nanos, counter)| Clock { unix_nanos, counter })
+}
+
 fn config() -> impl Strategy<Value = Config> {
     (
         prop::collection::vec((text(), text()), 0..4),
@@ -45,7 +49,7 @@ fn config() -> impl Strategy<Value = Config> {
             (text(), text()).prop_map(|(device, fstype)| Writable::Disk(Layer { device, fstype })),
         ],
         text(),
-        prop::option::of(any::<u64>()),
+        prop::option::of(clock()),
         prop::option::of(text()),
         prop::option::of((any::<i64>(), any::<u32>(), prop::collection::vec(any::<u8>(), 0..40))),
     )
@@ -76,7 +80,9 @@ fn request() -> impl Strategy<Value = Request> {
         (any::<u64>(), any::<Option<u64>>(), any::<Option<u64>>())
             .prop_map(|(id, stdout, stderr)| Request::Attach { id, stdout, stderr }),
         (any::<u64>(), any::<i32>()).prop_map(|(id, signal)| Request::Signal { id, signal }),
-        prop::collection::vec(any::<u8>(), 0..512).prop_map(|entropy| Request::Reseed { entropy }),
+        (prop::option::of(clock()), prop::option::of(prop::collection::vec(any::<u8>(), 0..512)))
+            .prop_map(|(clock, entropy)| Request::Thaw { clock, entropy }),
+        clock().prop_map(Request::SetClock),
         (any::<i32>(), any::<u64>())
             .prop_map(|(signal, grace_ms)| Request::Shutdown { signal, grace_ms }),
     ]
@@ -107,6 +113,17 @@ where
         Frame::Message(body) => decode_message(&body),
         other => panic!("a message became {other:?}"),
     }
+}
+
+#[test]
+fn a_clock_goes_on_with_the_counter() {
+    let clock = Clock { unix_nanos: 5_000_000_000, counter: u64::MAX };
+    assert_eq!(clock.at(u64::MAX, 24_000_000), 5_000_000_000);
+    // The counter wraps; a message may also overtake it.
+    assert_eq!(clock.at(24_000_000 - 1, 24_000_000), 6_000_000_000);
+    assert_eq!(clock.at(u64::MAX - 12_000_000, 24_000_000), 4_500_000_000);
+    assert_eq!(clock.at(1 << 62, 1), u64::MAX);
+    assert_eq!(clock.at(1 << 63, 0), 0);
 }
 
 proptest! {

@@ -89,7 +89,7 @@ fn limit(request: &Request) -> Option<Duration> {
         | Request::Run { .. }
         | Request::Exec { .. }
         | Request::Freeze
-        | Request::Thaw
+        | Request::Thaw { .. }
         | Request::Stat { .. }
         | Request::CopyOut { .. }
         | Request::CopyIn { .. } => WORK,
@@ -103,8 +103,7 @@ fn limit(request: &Request) -> Option<Duration> {
         | Request::Remove { .. }
         | Request::Connect { .. }
         | Request::Stats
-        | Request::Reseed { .. }
-        | Request::SetClock { .. } => AT_ONCE,
+        | Request::SetClock(_) => AT_ONCE,
     })
 }
 

@@ -235,6 +235,11 @@ impl Machine {
         self.common.watch.timings()
     }
 
+    /// The guest's virtual counter (`CNTVCT_EL0`) while the machine runs.
+    pub fn counter(&self) -> u64 {
+        hv::host_counter().wrapping_sub(self.common.timer().offset)
+    }
+
     /// Guest-physical layout.
     pub fn layout(&self) -> &Layout {
         &self.layout

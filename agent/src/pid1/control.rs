@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use agent::{Config, FailureKind, ProcessId, ProcessSpec};
+use agent::{Clock, Config, FailureKind, ProcessId, ProcessSpec};
 use rustix::time::{ClockId, Timespec, clock_settime};
 
 use super::failure::{Explain, Outcome, failure};
@@ -46,9 +46,7 @@ impl Control {
         let name = if config.hostname.is_empty() { "kiln" } else { &config.hostname };
         rustix::system::sethostname(name.as_bytes())
             .explain(format_args!("set the host name {name}"))?;
-        if let Some(unix_nanos) = config.clock {
-            set_clock(unix_nanos)?;
-        }
+        config.clock.map_or(Ok(()), set_clock)?;
         let asked = config.sysctls.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in SYSCTLS.into_iter().chain(asked) {
             set_sysctl(name, value)?;
@@ -140,7 +138,9 @@ impl Control {
 }
 
 /// Sets the wall clock.
-pub(crate) fn set_clock(unix_nanos: u64) -> Outcome<()> {
+pub(crate) fn set_clock(clock: Clock) -> Outcome<()> {
+    let (counter, frequency) = kernel::counter();
+    let unix_nanos = clock.at(counter, frequency);
     let time = Timespec {
         tv_sec: (unix_nanos / 1_000_000_000).cast_signed(),
         tv_nsec: (unix_nanos % 1_000_000_000) as _,

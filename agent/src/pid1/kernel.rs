@@ -137,6 +137,31 @@ pub(crate) fn vsock_connect(cid: u32, port: u32) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// The virtual counter, and how often it ticks a second (`CNTVCT_EL0` and `CNTFRQ_EL0`, Arm ARM D12.1).
+#[cfg(target_arch = "aarch64")]
+pub(crate) fn counter() -> (u64, u64) {
+    let (counter, frequency);
+    // SAFETY: the two registers are only read; Linux lets programs do so.
+    unsafe {
+        std::arch::asm!(
+            "isb",
+            "mrs {counter}, CNTVCT_EL0",
+            "mrs {frequency}, CNTFRQ_EL0",
+            counter = out(reg) counter,
+            frequency = out(reg) frequency,
+            options(nomem, nostack)
+        );
+    }
+    (counter, frequency)
+}
+
+/// On other processors, where only the tests run, the monotonic clock counts instead.
+#[cfg(not(target_arch = "aarch64"))]
+pub(crate) fn counter() -> (u64, u64) {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    ((now.tv_sec * 1_000_000_000 + now.tv_nsec) as u64, 1_000_000_000)
+}
+
 /// Mixes bytes into the kernel's random pool with full credit and reseeds its generator
 /// (RNDADDENTROPY and RNDRESEEDCRNG of random(4)).
 pub(crate) fn reseed(entropy: &[u8]) -> io::Result<()> {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agent::{
-    Connection, FailureKind, FileInfo, Frame, Hello, ProcessId, ProtocolError, Reply, Request,
-    decode_message,
+    Clock, Connection, FailureKind, FileInfo, Frame, Hello, ProcessId, ProtocolError, Reply,
+    Request, decode_message,
 };
 
 use super::boot::log;
@@ -132,9 +132,8 @@ fn answer(request: Request, control: &Control) -> Outcome<Reply> {
         }
         Request::Stats => Ok(Reply::Stats(stats::collect())),
         Request::Freeze => cgroup::set_frozen(true).map(done),
-        Request::Thaw => cgroup::set_frozen(false).map(done),
-        Request::Reseed { entropy } => reseed(&entropy).map(done),
-        Request::SetClock { unix_nanos } => set_clock(unix_nanos).map(done),
+        Request::Thaw { clock, entropy } => thaw(clock, entropy.as_deref()).map(done),
+        Request::SetClock(clock) => set_clock(clock).map(done),
         Request::Attach { .. }
         | Request::Connect { .. }
         | Request::CopyOut { .. }
@@ -151,6 +150,12 @@ fn reply(
 ) -> Result<Next, ProtocolError> {
     connection.send_message(&outcome.unwrap_or_else(Reply::Failed))?;
     Ok(Next::Request)
+}
+
+fn thaw(clock: Option<Clock>, entropy: Option<&[u8]>) -> Outcome<()> {
+    entropy.map_or(Ok(()), reseed)?;
+    clock.map_or(Ok(()), set_clock)?;
+    cgroup::set_frozen(false)
 }
 
 fn reseed(entropy: &[u8]) -> Outcome<()> {

@@ -10,9 +10,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, SystemTime};
 
 use agent::{
-    Attached, Channel, Config, Connection, DEFAULT_PORT, Exit, ExitStatus, FailureKind, Frame,
-    Hello, Input, Layer, MAX_DATA, Output, ProcessId, ProcessSpec, ProtocolError, Reply, Request,
-    STDIN_WINDOW, decode_message, write_data, write_message,
+    Attached, Channel, Clock, Config, Connection, DEFAULT_PORT, Exit, ExitStatus, FailureKind,
+    Frame, Hello, Input, Layer, MAX_DATA, Output, ProcessId, ProcessSpec, ProtocolError, Reply,
+    Request, STDIN_WINDOW, decode_message, write_data, write_message,
 };
 use virtio::VsockHost;
 use vmm::{DiskConfig, DiskSource, Machine, MachineConfig, PartConfig, Resources, VsockConfig};
@@ -86,9 +86,10 @@ impl Guest {
                 })
                 .collect(),
             hostname: "box".to_owned(),
-            clock: Some(
-                SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64,
-            ),
+            clock: Some(Clock {
+                unix_nanos: SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64,
+                counter: guest.machine.counter(),
+            }),
             ..Config::default()
         };
         change(&mut config);

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use agent::{ExitStatus, FailureKind, MAX_LAYERS, ProtocolError, Reply, Request};
+use agent::{Clock, ExitStatus, FailureKind, MAX_LAYERS, ProtocolError, Reply, Request};
 
 use crate::common::in_its_own_process;
 use crate::host::{Guest, IDLE, command, shell};
@@ -93,7 +93,7 @@ fn frozen_processes_stand_still() {
         guest.call(&Request::Freeze).unwrap().done().unwrap();
         let frozen = count();
         assert_eq!(count(), frozen);
-        guest.call(&Request::Thaw).unwrap().done().unwrap();
+        guest.call(&Request::Thaw { clock: None, entropy: None }).unwrap().done().unwrap();
         let begin = Instant::now();
         while count() == frozen {
             assert!(begin.elapsed() < Duration::from_secs(30), "it does not go on");
@@ -102,21 +102,37 @@ fn frozen_processes_stand_still() {
 }
 
 #[test]
-fn clock_and_randomness_are_set() {
-    in_its_own_process("kernel::clock_and_randomness_are_set", || {
+fn a_guest_has_the_time_before_it_goes_on() {
+    in_its_own_process("kernel::a_guest_has_the_time_before_it_goes_on", || {
         let guest = Guest::with(IDLE);
         let seconds = || guest.sh("date +%s").trim().parse::<u64>().unwrap();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         assert!(seconds().abs_diff(now) <= 30, "{} is not now", seconds());
         let later = 2_000_000_000_u64;
-        let set = Request::SetClock { unix_nanos: later * 1_000_000_000 };
-        guest.call(&set).unwrap().done().unwrap();
-        assert!((later..later + 60).contains(&seconds()));
-
-        guest.call(&Request::Reseed { entropy: vec![1; 64] }).unwrap().done().unwrap();
+        let clock = |seconds: u64| Clock {
+            unix_nanos: seconds * 1_000_000_000,
+            counter: guest.machine.counter(),
+        };
+        let thaw = |length| {
+            let entropy = Some(vec![1; length]);
+            guest.call(&Request::Thaw { clock: Some(clock(later)), entropy })
+        };
         for length in [0, 31, 513] {
-            let refused = guest.call(&Request::Reseed { entropy: vec![1; length] });
+            let refused = thaw(length);
             assert!(matches!(refused, Err(ProtocolError::Failed(_))), "{length}");
+            assert!(seconds() < later, "what is refused changes nothing");
         }
+        guest.call(&Request::Freeze).unwrap().done().unwrap();
+        thaw(64).unwrap().done().unwrap();
+        // Nothing would start in a frozen group.
+        assert!((later..later + 60).contains(&seconds()));
+        // A message that is late does not make the clock late.
+        let begin = Instant::now();
+        let early = clock(later + 1000);
+        std::thread::sleep(Duration::from_secs(3));
+        guest.call(&Request::SetClock(early)).unwrap().done().unwrap();
+        let told = seconds();
+        let latest = later + 1000 + begin.elapsed().as_secs() + 1;
+        assert!((later + 1003..=latest).contains(&told), "{told}, at most {latest}");
     });
 }

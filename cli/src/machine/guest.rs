@@ -149,6 +149,12 @@ impl Guest {
         })
     }
 
+    /// The wall clock, as the guest can set its own by it.
+    pub(super) fn clock(&self) -> agent::Clock {
+        let unix_nanos = jiff::Timestamp::now().as_nanosecond() as u64;
+        agent::Clock { unix_nanos, counter: self.machine.counter() }
+    }
+
     pub(super) fn machine(&self) -> &vmm::Machine {
         &self.machine
     }

@@ -1,5 +1,6 @@
 //! A machine's own process: one a machine, from its boot to its end.
 
+mod clock;
 mod console;
 mod guest;
 mod ports;
@@ -91,6 +92,7 @@ fn live(machine: &Machine, bound: bool) -> anyhow::Result<End> {
     }
     if supervisor.wait_started() {
         ports.serve(&supervisor)?;
+        clock::follow(&supervisor)?;
         match stdio.pump(&supervisor, &mut log) {
             Ok(exit) => {
                 supervisor.exited(exit);
@@ -136,8 +138,8 @@ fn configure(supervisor: &Supervisor) -> anyhow::Result<()> {
     }
     supervisor.guest().wait_agent(limit)?;
     let mut agent = supervisor.greet_agent()?;
-    let now = jiff::Timestamp::now().as_nanosecond() as u64;
-    let config = agent::Config { clock: Some(now), ..supervisor.spec().guest.clone() };
+    let clock = Some(supervisor.guest().clock());
+    let config = agent::Config { clock, ..supervisor.spec().guest.clone() };
     agent.call(&Request::Configure(config)).context("the guest's root cannot be built")?.done()?;
     Ok(())
 }

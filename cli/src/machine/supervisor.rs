@@ -192,12 +192,8 @@ impl Supervisor {
     fn revive(&self) -> anyhow::Result<()> {
         let mut entropy = vec![0; 64];
         getrandom::fill(&mut entropy)?;
-        let mut agent = self.greet_agent()?;
-        agent.call(&Request::Reseed { entropy })?.done()?;
-        let unix_nanos = Timestamp::now().as_nanosecond() as u64;
-        agent.call(&Request::SetClock { unix_nanos })?.done()?;
-        agent.call(&Request::Thaw)?.done()?;
-        Ok(())
+        let thaw = Request::Thaw { clock: Some(self.guest.clock()), entropy: Some(entropy) };
+        Ok(self.greet_agent()?.call(&thaw)?.done()?)
     }
 
     /// Stops all processes where they are, or lets them go on.
@@ -207,7 +203,7 @@ impl Supervisor {
             (true, true) => bail!("machine {} is paused already", self.spec.name),
             (false, false) => bail!("machine {} is not paused", self.spec.name),
             (false, true) => drop(self.freeze()?),
-            (true, false) => self.greet_agent()?.call(&Request::Thaw)?.done()?,
+            (true, false) => self.greet_agent()?.call(&self.thaw())?.done()?,
         }
         let status = if paused { Status::Paused } else { Status::Running };
         self.advance(Phase::Running, |state| state.status = status);
@@ -228,10 +224,20 @@ impl Supervisor {
         let mut agent = self.greet_agent()?;
         if let Err(error) = agent.call(&Request::Freeze).and_then(Reply::done) {
             // Whatever it froze goes on; what is reported is why it could not freeze all.
-            let _ = self.greet_agent().and_then(|mut agent| Ok(agent.call(&Request::Thaw)?));
+            let _ = self.greet_agent().and_then(|mut agent| Ok(agent.call(&self.thaw())?));
             return Err(error).context("the machine's processes could not be stopped");
         }
         Ok(agent)
+    }
+
+    /// What lets all processes go on. The guest's clock may have stood still meanwhile.
+    fn thaw(&self) -> Request {
+        Request::Thaw { clock: Some(self.guest.clock()), entropy: None }
+    }
+
+    /// Sets the guest's clock.
+    pub(super) fn set_clock(&self) -> anyhow::Result<()> {
+        Ok(self.greet_agent()?.call(&Request::SetClock(self.guest.clock()))?.done()?)
     }
 
     /// Takes a snapshot of the guest, whose processes stand still meanwhile and go on afterwards, whatever comes of it,
@@ -244,7 +250,7 @@ impl Supervisor {
         }
         let mut agent = self.freeze()?;
         let taken = snapshot::take(self, &request.path);
-        let thawed = agent.call(&Request::Thaw).and_then(Reply::done);
+        let thawed = agent.call(&self.thaw()).and_then(Reply::done);
         let taken = taken?;
         thawed.context("the snapshot was taken, but the machine's processes do not go on")?;
         Ok(taken)
@@ -313,7 +319,7 @@ impl Supervisor {
     }
 
     /// Waits for the end, at most so long if there is a limit; whether it came.
-    fn wait_limited(&self, limit: Option<Duration>) -> bool {
+    pub(super) fn wait_limited(&self, limit: Option<Duration>) -> bool {
         let wait = |p: &mut Progress| p.phase != Phase::Ended;
         let limit = limit.unwrap_or(Duration::MAX);
         let (progress, _) = self
