@@ -14,6 +14,7 @@ use hyper::Method;
 use crate::{
     control::{Client, ControlError},
     exit::{Exit, KILN_FAILED},
+    program,
     record::{Machine, State, Status},
     session,
 };
@@ -50,8 +51,7 @@ impl Launched {
 
     fn launch(machine: Machine, bound: bool) -> anyhow::Result<Self> {
         let log = File::create(machine.directory.join("process.log"))?;
-        let program = std::env::current_exe().context("cannot find kiln's own program file")?;
-        let mut child = Command::new(program)
+        let mut child = Command::new(program::find()?)
             .arg(SUBCOMMAND)
             .arg(&machine.directory)
             .args(bound.then_some("--bound"))

@@ -1,6 +1,7 @@
 //! Runs any OCI image as a hardware-isolated microVM.
 
 mod agent_link;
+mod bake;
 pub mod commands;
 pub mod control;
 mod exit;
@@ -12,6 +13,7 @@ mod machine;
 mod options;
 mod pins;
 mod prepare;
+mod program;
 pub mod progress;
 pub mod pull;
 pub mod record;
@@ -23,7 +25,10 @@ mod terminal;
 mod text;
 mod unpack;
 
+pub use bake::{Moment, Ready};
+pub use control::SnapshotReply;
 pub use exit::{Exit, KILN_FAILED, NOT_EXECUTABLE, NOT_FOUND};
 pub use home::Home;
 pub use options::{Options, Pull};
 pub use sandbox::{Output, Sandbox};
+pub use snapshots::RestoreOptions;

@@ -39,14 +39,27 @@ pub(crate) fn unpin(home: &Home, owner: &str) -> anyhow::Result<()> {
     Ok(Store::open(home.root())?.unpin(owner)?)
 }
 
+/// Whether whoever made a claim is still there, whether or not this version can read it.
+fn has_owner(home: &Home, claim: &str) -> bool {
+    if let Some(id) = claim.strip_prefix("machine-") {
+        return home.machines().join(id).exists();
+    }
+    let snapshot = claim.strip_prefix("snapshot-");
+    // Claims of other names are not kiln's to take back.
+    snapshot.is_none_or(|name| home.snapshots().join(name).exists())
+}
+
 /// Takes back the claims of machines that are gone (a record is there before its pin, so these have no owner), and
 /// removes what else killed processes left in the store.
 pub(crate) fn sweep(home: &Home) -> anyhow::Result<()> {
     let store = Store::open(home.root())?;
     store.remove_leftovers()?;
+    release(home, &store)
+}
+
+fn release(home: &Home, store: &Store) -> anyhow::Result<()> {
     for held in store.pins()? {
-        let machine = held.owner.strip_prefix("machine-");
-        if machine.is_some_and(|id| !home.machines().join(id).exists()) {
+        if !has_owner(home, &held.owner) {
             store.unpin(&held.owner)?;
         }
     }
@@ -63,33 +76,34 @@ pub(crate) fn carries(home: &Home, origin: &Origin) -> bool {
     }
 }
 
-/// Makes all claims anew.
+/// Makes all claims anew. A claim whose owner is there but cannot be read, as one of another version, stays.
+///
+/// # Errors
+/// When a claim cannot be written: what it would hold must not be removed then.
 pub(crate) fn renew(home: &Home) -> anyhow::Result<()> {
     let store = Store::open(home.root())?;
-    // Read first: a record is there before its pin, so every pin that is seen here has its owner below, if it has one.
-    let held = store.pins()?;
-    let mut wanted = BTreeMap::new();
+    let mut wanted = Vec::new();
     for listed in Machines::open(home)?.list()? {
-        if carries(home, &listed.spec.origin) {
-            continue;
+        if !carries(home, &listed.spec.origin) {
+            wanted.push((machine(&listed.spec.id), listed.spec.digest));
         }
-        wanted.insert(machine(&listed.spec.id), listed.spec.digest);
     }
     for listed in Snapshots::open(home)?.list()? {
-        if !listed.snapshot.layers()?.is_empty() {
+        if listed.snapshot.layers()?.is_empty() {
+            wanted.push((snapshot(&listed.name), listed.workload.spec.digest));
+        }
+    }
+    release(home, &store)?;
+    let held: BTreeMap<_, _> =
+        store.pins()?.into_iter().map(|pin| (pin.owner, pin.manifests)).collect();
+    for (owner, digest) in wanted {
+        let digest: Digest = digest.parse()?;
+        if held.get(&owner).is_some_and(|manifests| *manifests == [digest.clone()]) {
             continue;
         }
-        wanted.insert(snapshot(&listed.name), listed.workload.spec.digest);
-    }
-    for held in held {
-        let ours = held.owner.starts_with("machine-") || held.owner.starts_with("snapshot-");
-        if ours && wanted.remove(&held.owner).is_none() {
-            store.unpin(&held.owner)?;
-        }
-    }
-    for (owner, digest) in wanted {
-        if let Err(error) = pin(home, &owner, &digest) {
-            tracing::warn!("{owner} lacks its image: {error:#}");
+        match store.image(&digest)? {
+            Some(image) => store.pin(&owner, &[&image])?,
+            None => tracing::warn!("{owner} lacks its image {digest}; pull it again"),
         }
     }
     Ok(())

@@ -6,15 +6,19 @@ use agent::{Exit as GuestExit, ProcessSpec};
 use hyper::Method;
 
 use crate::{
-    Home, Options, agent_link,
-    control::{Client, StopRequest, WaitReply},
+    Home, Options, RestoreOptions, agent_link,
+    bake::{self, Moment},
+    control::{Client, SnapshotReply, StopRequest, WaitReply},
     launch::{self, Launched},
     prepare,
     record::{Machine, PortMapping},
     session::{Ended, Stdio},
+    snapshots::Snapshots,
 };
 
 /// A machine that runs an image in the background, in a process of its own: it outlives this value.
+///
+/// That process is the program `kiln`, which must lie beside the program that uses this, or in `PATH`.
 ///
 /// ```no_run
 /// # fn main() -> anyhow::Result<()> {
@@ -53,7 +57,51 @@ impl Sandbox {
     /// # Errors
     /// One sentence that says what failed, on what, and what to do; an [`Exit`](crate::Exit) inside it tells the kind.
     pub fn run(home: &Home, options: &Options) -> anyhow::Result<Self> {
-        let launched = Launched::new(prepare::from_image(home, options, &|_| {})?)?;
+        Self::started(Launched::new(prepare::from_image(home, options, &|_| {})?)?)
+    }
+
+    /// Makes a machine that goes on where a snapshot was taken.
+    ///
+    /// # Errors
+    /// When there is no such snapshot, or it does not fit this host.
+    pub fn restore(home: &Home, snapshot: &str, options: &RestoreOptions) -> anyhow::Result<Self> {
+        let snapshots = Snapshots::open(home)?;
+        let path = snapshots.path(snapshot)?;
+        Self::started(Launched::new(snapshots.machine(&path, options)?)?)
+    }
+
+    /// Runs an image until it is ready, keeps a snapshot of that moment, and lets the machine go.
+    ///
+    /// # Errors
+    /// When the image cannot be run, is not ready in time, or the name is taken.
+    pub fn bake(
+        home: &Home,
+        options: &Options,
+        moment: &Moment,
+        name: &str,
+    ) -> anyhow::Result<SnapshotReply> {
+        bake::bake(home, options, moment, name, &|_| {})
+    }
+
+    /// Keeps a snapshot of the machine, which goes on.
+    ///
+    /// # Errors
+    /// When it does not run, or the name is taken.
+    pub fn snapshot(&self, home: &Home, name: &str) -> anyhow::Result<SnapshotReply> {
+        Snapshots::open(home)?.create(&self.machine, name)
+    }
+
+    /// Makes so many machines that go on where this one is now. Each has free ports of the host for the published ones.
+    ///
+    /// # Errors
+    /// When it does not run. Those that were made before a failure stay.
+    pub fn fork(&self, home: &Home, count: usize) -> anyhow::Result<Vec<Self>> {
+        let snapshots = Snapshots::open(home)?;
+        let passing = snapshots.passing(&self.machine)?;
+        (0..count).map(|_| Self::started(snapshots.fork(&passing.path, false)?)).collect()
+    }
+
+    fn started(launched: Launched) -> anyhow::Result<Self> {
         launched.start()?;
         Ok(Self { machine: launched.machine.clone() })
     }

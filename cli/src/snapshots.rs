@@ -15,7 +15,8 @@ use snapshot::Snapshot;
 use crate::{
     Home,
     control::{SnapshotReply, SnapshotRequest},
-    guest_files, launch,
+    guest_files,
+    launch::{self, Launched},
     machine::Workload,
     pins,
     record::{Machine, Machines, Origin, PortMapping, Spec, check_name, random_id},
@@ -61,16 +62,19 @@ pub(crate) struct Listed {
 
 /// What of a restored machine differs from the captured one.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct RestoreOptions {
-    pub(crate) name: Option<String>,
+pub struct RestoreOptions {
+    /// Its name; one is made up if there is none.
+    pub name: Option<String>,
     /// Replaces the published ports, if any are given.
-    pub(crate) ports: Vec<PortMapping>,
+    pub ports: Vec<PortMapping>,
     /// Let the host choose a free port for each published one.
-    pub(crate) free_ports: bool,
-    pub(crate) labels: Vec<(String, String)>,
-    pub(crate) auto_remove: bool,
+    pub free_ports: bool,
+    /// Labels besides those of the captured machine.
+    pub labels: Vec<(String, String)>,
+    /// Remove everything once it has ended.
+    pub auto_remove: bool,
     /// Read all memory at once, so that the snapshot may go.
-    pub(crate) copy: bool,
+    pub copy: bool,
 }
 
 impl Snapshots {
@@ -123,13 +127,16 @@ impl Snapshots {
     pub(crate) fn passing(&self, machine: &Machine) -> anyhow::Result<Passing> {
         self.sweep()?;
         let client = launch::running(machine)?;
-        let place = self.directory.join(format!("{PASSING}{}", &random_id()?[..12]));
-        fs::DirBuilder::new().mode(0o700).create(&place)?;
-        // Locked before there is anything in it: a sweep that came before takes nothing but an empty directory, and the
-        // capture makes that again.
-        let lock = fs::File::open(&place)?;
-        lock.lock()?;
-        let passing = Passing { path: place.join("snapshot"), place, _lock: lock };
+        let passing = loop {
+            let place = self.directory.join(format!("{PASSING}{}", &random_id()?[..12]));
+            fs::DirBuilder::new().mode(0o700).create(&place)?;
+            let Ok(lock) = fs::File::open(&place) else { continue };
+            lock.lock()?;
+            // A sweep may have come between the two.
+            if place.exists() {
+                break Passing { path: place.join("snapshot"), place, _lock: lock };
+            }
+        };
         let request = SnapshotRequest { path: passing.path.clone() };
         let _: SnapshotReply = client.call(Method::POST, "/v1/snapshot", &request)?;
         Ok(passing)
@@ -197,6 +204,12 @@ impl Snapshots {
     pub(crate) fn export(&self, name: &str, file: &Path) -> anyhow::Result<()> {
         let Listed { snapshot, workload, .. } = self.get(name)?;
         Ok(snapshot.export(file, &self.layers(&snapshot, &workload.spec)?)?)
+    }
+
+    /// Starts the process of one more machine that goes on where the snapshot at `path` was taken, with ports of its own.
+    pub(crate) fn fork(&self, path: &Path, auto_remove: bool) -> anyhow::Result<Launched> {
+        let options = RestoreOptions { free_ports: true, auto_remove, ..RestoreOptions::default() };
+        Launched::new(self.machine(path, &options)?)
     }
 
     /// Makes the record of a machine that goes on where the snapshot at `path` was taken.

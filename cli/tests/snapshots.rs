@@ -2,7 +2,12 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::{
+    io::{Read, Write},
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use common::{Kiln, image};
 
@@ -185,6 +190,130 @@ fn captures_and_restores_report_their_steps() {
     assert!(text.contains("first guest instruction"), "{text}");
 }
 
+/// A server is captured once it listens, and each machine that is restored from that has ports and labels of its own.
+#[test]
+fn what_serves_is_restored_and_forked() {
+    let kiln = Kiln::new();
+    let serve = ["httpd", "-f", "-p", "80", "-h", "/etc"];
+    let bake =
+        ["bake", "--ready", "listen:80", "--settle", "50ms", "--timings", "--format", "json"];
+    let rest = ["-p", "80", "-l", "tier=back", "-o", "web", "-m", "128m", &image()];
+    let baked = kiln.output(&[&bake[..], &rest, &serve].concat());
+    assert!(baked.status.success(), "{baked:?}");
+    let said: serde_json::Value = serde_json::from_slice(&baked.stdout).unwrap();
+    assert_eq!(said["name"], "web");
+    assert!(String::from_utf8(baked.stderr).unwrap().contains("stood still"));
+    let ask = |port: &str| {
+        let mut stream = std::net::TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+        stream.write_all(b"GET /hostname HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1."), "{answer}");
+        answer
+    };
+    let options =
+        ["-d", "--name", "one", "-p", "127.0.0.1:0:80", "-l", "tier=front", "-l", "new=1"];
+    kiln.text(&[&["restore"], &options[..], &["web"]].concat());
+    let all: serde_json::Value = serde_json::from_str(&kiln.text(&["inspect", "one"])).unwrap();
+    let labels = &all[0]["spec"]["labels"];
+    assert_eq!((&labels["tier"], &labels["new"]), (&"front".into(), &"1".into()), "{all}");
+    let first = ask(&all[0]["state"]["ports"][0]["host"].to_string());
+    let forked = kiln.text(&["fork", "-n", "2", "web"]);
+    let ports: Vec<&str> = forked
+        .lines()
+        .map(|line| {
+            let (_, mapping) = line.split_once(' ').unwrap();
+            mapping.strip_prefix("127.0.0.1:").unwrap().strip_suffix("->80/tcp").unwrap()
+        })
+        .collect();
+    assert!(ports.len() == 2 && ports[0] != ports[1], "{forked}");
+    for port in ports {
+        assert!(ask(port).ends_with(first.rsplit("\r\n\r\n").next().unwrap()));
+    }
+    let forked = kiln.text(&["fork", "--format", "json", "one"]);
+    let forked: serde_json::Value = serde_json::from_str(&forked).unwrap();
+    ask(&forked[0]["ports"][0]["host"].to_string());
+    let inspected: serde_json::Value =
+        serde_json::from_str(&kiln.text(&["snapshot", "inspect", "web"])).unwrap();
+    assert_eq!((&inspected["fits"], &inspected["name"]), (&true.into(), &"web".into()));
+    assert_eq!(inspected["memory"], inspected["spec"]["memory"]);
+}
+
+/// Neither `rmi` nor `prune` takes what a snapshot needs, also one that this version cannot read.
+#[test]
+fn a_snapshot_keeps_its_image() {
+    let kiln = Kiln::new();
+    let bake = ["bake", "--ready", "marker:ready", "-o", "base", "-m", "128m", &image()];
+    kiln.text(&[&bake[..], &["sh", "-c", COUNTER]].concat());
+    let refused = kiln.output(&["rmi", &image()]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("is used by"), "{said}");
+    let state = kiln.home().join("snapshots/base/state");
+    let good = std::fs::read(&state).unwrap();
+    for damaged in [false, true] {
+        if damaged {
+            std::fs::write(&state, &good[..good.len() / 2]).unwrap();
+        }
+        let pruned = kiln.text(&["prune", "--all", "--format", "json"]);
+        let pruned: serde_json::Value = serde_json::from_str(&pruned).unwrap();
+        assert_eq!(pruned["freed"], 0, "{pruned}");
+    }
+    std::fs::write(&state, good).unwrap();
+    kiln.text(&["restore", "-d", "--name", "one", "base"]);
+    count(&kiln, "one");
+    kiln.text(&["rm", "--force", "one"]);
+    kiln.text(&["snapshot", "rm", "base"]);
+    kiln.text(&["prune", "--all"]);
+    assert_eq!(kiln.text(&["images", "-q"]), "");
+}
+
+/// A capture for which there is no space leaves nothing, and the machine goes on.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_ends_a_capture_only() {
+    assert!(rustix::process::geteuid().is_root(), "this test mounts a small disk: run it as root");
+    let kiln = Kiln::new();
+    let run = ["run", "-d", "--name", "box", "-m", "128m", &image(), "sh", "-c", COUNTER];
+    kiln.text(&run);
+    let place = kiln.home().join("snapshots");
+    std::fs::create_dir_all(&place).unwrap();
+    let disk = SmallDisk::mount(&place, "4m");
+    let failed = kiln.output(&["snapshot", "create", "box", "full"]);
+    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert!(!failed.status.success() && said.contains("the disk is full; free some"), "{said}");
+    assert_eq!(std::fs::read_dir(&place).unwrap().count(), 0);
+    let (before, _) = count(&kiln, "box");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while count(&kiln, "box").0 <= before {
+        assert!(Instant::now() < deadline, "the machine stands still");
+    }
+    drop(disk);
+    kiln.text(&["snapshot", "create", "box", "whole"]);
+    kiln.text(&["snapshot", "verify", "whole"]);
+}
+
+/// A file system in memory of so many bytes, unmounted when dropped.
+#[cfg(target_os = "linux")]
+struct SmallDisk<'a>(&'a Path);
+
+#[cfg(target_os = "linux")]
+impl<'a> SmallDisk<'a> {
+    fn mount(at: &'a Path, size: &str) -> Self {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"]).arg(at);
+        assert!(mount.status().unwrap().success());
+        Self(at)
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("--lazy").arg(self.0).status();
+        assert!(unmounted.is_ok_and(|status| status.success()));
+    }
+}
+
 #[test]
 fn what_cannot_be_restored_is_said() {
     let kiln = Kiln::new();
@@ -215,6 +344,13 @@ fn what_cannot_be_restored_is_said() {
         &["bake", "--ready", "marker:x", "-o", "new", &image(), "true"],
         "ended before it was ready",
     );
+    let foreign =
+        ["--memory=1g", "--cpus=2", "-eA=1", "--user=root", "--entrypoint=sh", "--pull=always"];
+    for flag in foreign {
+        let refused = kiln.output(&["restore", flag, "base"]);
+        assert_eq!(refused.status.code(), Some(125), "{refused:?}");
+        error(&["restore", flag, "base"], "cannot be changed by a restore");
+    }
     let state = kiln.home().join("snapshots/base/state");
     let good = std::fs::read(&state).unwrap();
     let mut bad = good.clone();
@@ -225,5 +361,7 @@ fn what_cannot_be_restored_is_said() {
     let ram = kiln.home().join("snapshots/base/memory");
     std::fs::File::options().write(true).open(ram).unwrap().set_len(1 << 20).unwrap();
     error(&["restore", "-d", "base"], "damaged");
+    std::fs::remove_file(kiln.home().join("snapshots/base/memory")).unwrap();
+    error(&["restore", "-d", "base"], "it is missing");
     assert_eq!(kiln.text(&["ps", "-aq"]), "", "a refused restore leaves nothing");
 }

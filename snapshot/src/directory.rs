@@ -60,14 +60,10 @@ impl Directory {
             return Err(Error::Missing(target.into()));
         };
         fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
-        let name = name.to_string_lossy();
-        let work = parent.join(format!("{UNFINISHED}{name}-{}", std::process::id()));
-        // What stands there is left from a process of the same number that died.
-        if let Err(e) = fs::remove_dir_all(&work)
-            && e.kind() != io::ErrorKind::NotFound
-        {
-            return Err(Error::io("remove", &work)(e));
-        }
+        let mut random = [0; 6];
+        getrandom::fill(&mut random).map_err(|e| Error::io("name", target)(e.into()))?;
+        let random: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let work = parent.join(format!("{UNFINISHED}{}-{random}", name.to_string_lossy()));
         loop {
             match fs::DirBuilder::new().mode(0o700).create(&work) {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}

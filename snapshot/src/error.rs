@@ -22,6 +22,18 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
+    /// The disk is full.
+    #[error(
+        "cannot {action} {path}: the disk is full; free some space, for instance with `kiln snapshot rm` and `kiln prune`, and try again"
+    )]
+    NoSpace {
+        /// What was being done, e.g. `"write"`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
     /// A file that is not what its place promises.
     #[error("{path} is damaged: {what}; make the snapshot again")]
     Damaged {
@@ -117,7 +129,24 @@ impl Error {
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { action, path, source }
+        move |source| match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::NoSpace { action, path, source }
+            }
+            _ => Self::Io { action, path, source },
+        }
+    }
+
+    /// For a part of a snapshot, which the snapshot's state says is there.
+    pub(crate) fn part(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| match source.kind() {
+            io::ErrorKind::NotFound => Self::damaged(path, "it is missing"),
+            _ => Self::io(action, path)(source),
+        }
     }
 
     pub(crate) fn damaged(path: impl Into<PathBuf>, what: impl Into<String>) -> Self {

@@ -44,7 +44,7 @@ impl Snapshot {
         }
         let state = State::decode(&bytes, &state_path)?;
         let memory_path = path.join(directory::MEMORY);
-        let memory = File::open(&memory_path).map_err(Error::io("open", &memory_path))?;
+        let memory = File::open(&memory_path).map_err(Error::part("open", &memory_path))?;
         memory::check_header(&memory, &memory_path, &state.id, state.preamble.memory_len)?;
         Ok(Self { path: path.into(), state, memory })
     }
@@ -107,6 +107,15 @@ impl Snapshot {
         &self.memory
     }
 
+    /// Copies the whole RAM file into an empty one, leaving out its holes.
+    ///
+    /// # Errors
+    /// Those of either file.
+    pub fn copy_memory(&self, to: &File) -> Result<(), Error> {
+        let path = self.path.join(directory::MEMORY);
+        sparse::copy(&self.memory, to).map_err(Error::io("copy", path)).map(drop)
+    }
+
     /// Names of the writable disks.
     pub fn disks(&self) -> impl Iterator<Item = &str> {
         self.state.preamble.disks.iter().map(|disk| disk.name.as_str())
@@ -123,7 +132,7 @@ impl Snapshot {
             .find(|disk| disk.name == name)
             .ok_or_else(|| Error::NoRecord(directory::disk_file(name)))?;
         let path = self.path.join(directory::disk_file(name));
-        let len = path.metadata().map_err(Error::io("read", &path))?.len();
+        let len = path.metadata().map_err(Error::part("read", &path))?.len();
         if len != disk.len {
             let what = format!("it is {len} bytes long and {} were written", disk.len);
             return Err(Error::damaged(path, what));
@@ -139,7 +148,7 @@ impl Snapshot {
     pub fn layers(&self) -> Result<Vec<PathBuf>, Error> {
         let check = |(index, layer): (usize, &Layer)| {
             let path = self.path.join(directory::layer_file(index + 1));
-            let len = path.metadata().map_err(Error::io("read", &path))?.len();
+            let len = path.metadata().map_err(Error::part("read", &path))?.len();
             if len != layer.len {
                 let what = format!("it is {len} bytes long and {} were written", layer.len);
                 return Err(Error::damaged(path, what));
@@ -156,7 +165,7 @@ impl Snapshot {
     pub fn verify(&self) -> Result<(), Error> {
         let path = self.path.join(directory::SUMS);
         let want = self.memory_len().div_ceil(CHUNK) * HASH_LEN as u64;
-        let file = File::open(&path).map_err(Error::io("open", &path))?;
+        let file = File::open(&path).map_err(Error::part("open", &path))?;
         let mut sums = Vec::new();
         file.take(want + 1).read_to_end(&mut sums).map_err(Error::io("read", &path))?;
         if sums.len() as u64 != want || *blake3::hash(&sums).as_bytes() != self.state.preamble.sums
@@ -166,13 +175,13 @@ impl Snapshot {
         memory::verify(&self.memory, &self.path.join(directory::MEMORY), self.memory_len(), &sums)?;
         for disk in &self.state.preamble.disks {
             let path = self.disk_path(&disk.name)?;
-            let file = File::open(&path).map_err(Error::io("open", &path))?;
+            let file = File::open(&path).map_err(Error::part("open", &path))?;
             if sparse::hash(&file, disk.len).map_err(Error::io("read", &path))? != disk.hash {
                 return Err(Error::damaged(path, "its content does not match its hash"));
             }
         }
         for (path, layer) in self.layers()?.into_iter().zip(&self.state.preamble.layers) {
-            let file = File::open(&path).map_err(Error::io("open", &path))?;
+            let file = File::open(&path).map_err(Error::part("open", &path))?;
             if sparse::hash(&file, layer.len).map_err(Error::io("read", &path))? != layer.hash {
                 return Err(Error::damaged(path, "its content does not match its hash"));
             }

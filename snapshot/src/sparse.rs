@@ -61,6 +61,26 @@ pub(crate) fn next_data(file: &File, offset: u64, len: u64) -> io::Result<Option
     Ok((start < len).then_some(start..end))
 }
 
+/// Copies `from` into the empty file `to` without its zeros; returns its length, and the bytes written.
+pub(crate) fn copy(from: &File, to: &File) -> io::Result<(u64, u64)> {
+    let len = from.metadata()?.len();
+    to.set_len(len)?;
+    let mut written = 0;
+    let mut buffer = vec![0; CHUNK as usize];
+    let mut offset = 0;
+    while let Some(data) = next_data(from, offset, len)? {
+        let mut at = data.start;
+        while at < data.end {
+            let bytes = &mut buffer[..CHUNK.min(data.end - at) as usize];
+            from.read_exact_at(bytes, at)?;
+            written += write_nonzero(to, at, bytes)?;
+            at += bytes.len() as u64;
+        }
+        offset = data.end;
+    }
+    Ok((len, written))
+}
+
 /// Fills `buffer` from `reader`, short only at the end.
 pub(crate) fn read_full(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;

@@ -2,7 +2,6 @@
 
 use std::{
     fs::{self, File},
-    io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
@@ -10,7 +9,7 @@ use std::{
 use crate::{
     Error, Fingerprint, MemorySource, PAGE, Saved, Snapshot,
     directory::{self, Directory},
-    memory::{self, CHUNK, MAX_MEMORY},
+    memory::{self, MAX_MEMORY},
     sparse,
     state::{self, Disk, Preamble, Record, State},
 };
@@ -98,9 +97,13 @@ impl Writer {
         let file_name = directory::disk_file(name);
         let path = self.directory.path(&file_name);
         let to = self.directory.file(&file_name)?;
-        let (len, hash, written) = copy_sparse(disk, &to).map_err(Error::io("write", path))?;
-        disks.push(Disk { name: name.into(), len, hash });
-        self.bytes += written;
+        let mut copy = || {
+            let (len, written) = sparse::copy(disk, &to)?;
+            let hash = sparse::hash(&to, len)?;
+            disks.push(Disk { name: name.into(), len, hash });
+            Ok(written)
+        };
+        self.bytes += copy().map_err(Error::io("write", path))?;
         Ok(())
     }
 
@@ -131,24 +134,4 @@ impl Writer {
         file.write_all_at(&encoded, 0).map_err(Error::io("write", path))?;
         Ok(Written { path: directory.commit()?, bytes: bytes + encoded.len() as u64 })
     }
-}
-
-/// Copies `from` into the empty file `to`; returns length, hash of the data with holes as zeros, and bytes written.
-fn copy_sparse(from: &File, to: &File) -> io::Result<(u64, [u8; 32], u64)> {
-    let len = from.metadata()?.len();
-    to.set_len(len)?;
-    let mut written = 0;
-    let mut buffer = vec![0; CHUNK as usize];
-    let mut offset = 0;
-    while let Some(data) = sparse::next_data(from, offset, len)? {
-        let mut at = data.start;
-        while at < data.end {
-            let bytes = &mut buffer[..CHUNK.min(data.end - at) as usize];
-            from.read_exact_at(bytes, at)?;
-            written += sparse::write_nonzero(to, at, bytes)?;
-            at += bytes.len() as u64;
-        }
-        offset = data.end;
-    }
-    Ok((len, sparse::hash(to, len)?, written))
 }

@@ -15,7 +15,7 @@ use crate::capture::MachineState;
 use crate::config::MachineConfig;
 use crate::crew::Crew;
 use crate::machine::{Devices, Machine, Resources, Rest};
-use crate::parts::{Backends, Parts, PartsState, Site};
+use crate::parts::{Backends, Parts, Site};
 use crate::power::{Power, PowerTable};
 use crate::timings::Stopwatch;
 use crate::vcpu::{self, Common};
@@ -49,8 +49,8 @@ impl Machine {
         resources: Resources,
     ) -> Result<Self, Error> {
         snapshot::Saved::validate(state)?;
-        let MachineState { config, parts, power, vcpus, gic, counter } = state;
-        let machine = Self::build(config, resources, Some((memory, parts)))?;
+        let MachineState { config, power, vcpus, gic, counter, parts: _, platform: _ } = state;
+        let machine = Self::build(config, resources, Some((memory, state)))?;
         let watch = &machine.common.watch;
         watch.step(|t| &mut t.gic, || machine.gic.load(gic))?;
         {
@@ -76,7 +76,7 @@ impl Machine {
     fn build(
         config: &MachineConfig,
         resources: Resources,
-        from: Option<(&MemoryFile, &PartsState)>,
+        from: Option<(&MemoryFile, &MachineState)>,
     ) -> Result<Self, Error> {
         let (memory, state) = from.unzip();
         config.check()?;
@@ -88,6 +88,7 @@ impl Machine {
         let limits = Limits::query()?;
         let builder = watch.step(|t| &mut t.vm, || VmBuilder::new(Some(limits.max_ipa_bits)))?;
         let parameters = builder.gic_parameters()?;
+        state.map_or(Ok(()), |state| state.check_platform(&parameters))?;
         let layout = Layout::new(&frames(&parameters), config.memory, limits.max_ipa_bits)?;
         boot.placement(&layout)?;
         let gic = GicConfig {
@@ -109,7 +110,10 @@ impl Machine {
             memory: &memory,
             crew: &crew,
         };
-        let parts = watch.step(|t| &mut t.devices, || Parts::new(&site, backends, state))?;
+        let parts = watch.step(
+            |t| &mut t.devices,
+            || Parts::new(&site, backends, state.map(|state| &state.parts)),
+        )?;
         let now = hv::host_counter();
         let common = Arc::new(Common {
             crew,

@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Range;
 
 use arch_aarch64::mpidr::Mpidr;
-use hv::{Touched, VcpuState};
+use hv::{GicParameters, MsiParameters, Touched, VcpuState};
 use serde::{Deserialize, Serialize};
 use snapshot::{Fingerprint, Invalid, MemorySource, Saved};
 use vm_memory::{Address, Bytes, GuestAddress, GuestMemoryBackend};
@@ -32,6 +32,10 @@ pub struct MachineState {
     pub gic: Vec<u8>,
     /// `CNTVCT_EL0` when it stood still.
     pub counter: u64,
+    /// What decided where its devices lie and which interrupts they have. Empty in the oldest snapshots, whose hosts all
+    /// had the same.
+    #[serde(default)]
+    pub platform: Fingerprint,
 }
 
 impl Saved for MachineState {
@@ -61,16 +65,34 @@ impl Saved for MachineState {
     }
 }
 
+impl MachineState {
+    /// Fails unless this host puts the devices where the guest has found them.
+    pub(crate) fn check_platform(&self, here: &GicParameters) -> Result<(), Error> {
+        if self.platform == Fingerprint::default() {
+            return Ok(());
+        }
+        self.platform.fits(&platform(here)).map_err(Error::Host)
+    }
+}
+
 impl Pause<'_> {
     /// Takes the machine's state. The devices are stopped at a descriptor boundary and memory does not
     /// change from here until the end of the pause, so it can be copied meanwhile.
     ///
+    /// This is the machine as it stands, and no more: whoever restores it gives it copies of its writable disks, and its
+    /// guest is told of the new life by its generation ID and vsock's reset event only. Programs that must not run before
+    /// the randomness is fresh and the clock is right have to be stopped in the guest before, and let go on afterwards.
+    ///
     /// # Errors
-    /// [`Error::Ended`] if a thread of the machine has ended.
+    /// [`Error::Ended`] if the machine or a thread of it has ended, [`Error::Resetting`] if the guest has just asked for a
+    /// reset.
     pub fn capture(&mut self) -> Result<MachineState, Error> {
         let Pause { machine, rest, .. } = self;
         if let Some(outcome) = machine.crew().ended() {
             return Err(Error::Ended(outcome));
+        }
+        if machine.crew().is_resetting() {
+            return Err(Error::Resetting);
         }
         if rest.devices == Devices::Active {
             machine.parts.quiesce()?;
@@ -92,6 +114,7 @@ impl Pause<'_> {
             vcpus,
             gic: machine.gic.save()?,
             counter,
+            platform: platform(&machine.parameters),
         })
     }
 
@@ -116,6 +139,10 @@ impl MemorySource for MachineMemory<'_> {
     }
 
     fn read_at(&mut self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        // Whoever stops the machine does not wait for the rest.
+        if let Some(outcome) = self.machine.crew().ended() {
+            return Err(io::Error::other(Error::Ended(outcome)));
+        }
         let address = GuestAddress(self.machine.layout.ram.start).unchecked_add(offset);
         self.machine.memory.read_slice(into, address).map_err(io::Error::other)
     }
@@ -123,6 +150,33 @@ impl MemorySource for MachineMemory<'_> {
     fn next_data(&mut self, offset: u64) -> Option<Range<u64>> {
         self.touched.next(offset).map(|start| start..self.len())
     }
+}
+
+/// Everything that the layout of a machine and the interrupts of its devices follow from.
+fn platform(parameters: &GicParameters) -> Fingerprint {
+    let GicParameters {
+        distributor_size,
+        distributor_alignment,
+        redistributor_region_size,
+        redistributor_size,
+        redistributor_alignment,
+        msi: MsiParameters { size: msi_size, alignment: msi_alignment },
+        spis,
+        virtual_timer,
+        physical_timer,
+    } = parameters;
+    Fingerprint::default()
+        .with("size of the distributor", *distributor_size)
+        .with("alignment of the distributor", *distributor_alignment)
+        .with("size of all redistributors", *redistributor_region_size)
+        .with("size of a redistributor", *redistributor_size)
+        .with("alignment of the redistributors", *redistributor_alignment)
+        .with("size of the MSI frame", *msi_size)
+        .with("alignment of the MSI frame", *msi_alignment)
+        .with("first SPI", spis.start.into())
+        .with("end of the SPIs", spis.end.into())
+        .with("PPI of the virtual timer", (*virtual_timer).into())
+        .with("PPI of the physical timer", (*physical_timer).into())
 }
 
 /// What decides whether a state fits this host: the identification registers its vCPUs show.

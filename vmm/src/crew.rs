@@ -333,6 +333,11 @@ impl Crew {
         }
     }
 
+    /// Whether the guest has asked for a reset that has not come yet.
+    pub(crate) fn is_resetting(&self) -> bool {
+        self.lock().end == Some(End::Reset)
+    }
+
     /// Power states, while the crew is held.
     pub(crate) fn power(&self) -> Vec<Power> {
         self.lock().power.states().to_vec()

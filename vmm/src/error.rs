@@ -113,6 +113,12 @@ pub enum Error {
         /// Bytes of the machine's memory.
         needs: u64,
     },
+    /// This host's interrupt controller is another one than that of the captured machine's host.
+    #[error(transparent)]
+    Host(snapshot::Error),
+    /// The guest is between its request for a reset and the reset.
+    #[error("the guest is being reset; capture it again in a moment")]
+    Resetting,
     /// A vCPU did not come out of the guest.
     #[error(
         "vCPU {vcpu} did not stop within {} s, and the machine goes on; try again when the host has less to do",

@@ -6,15 +6,15 @@ use std::path::Path;
 
 use devices::{Pl011State, Pl031State, Pl061State};
 use proptest::prelude::*;
-use snapshot::Saved;
 use snapshot::testing::check_every_field;
+use snapshot::{Fingerprint, Saved};
 use virtio::{ConsoleState, DeviceState, SavedQueue, VirtioState};
 use vmm::{
     DiskConfig, DiskSource, Durability, Entry, MachineConfig, MachineState, OnReset, PartConfig,
     PartsState, Power, VcpuState, VsockConfig,
 };
 
-/// The types that have a check of their own, here or beside them, by name.
+/// The types that have a check of their own, here or (`Workload`) beside them, by name.
 const CHECKED: [&str; 6] =
     ["MachineState", "Pl011State", "Pl031State", "Pl061State", "VirtioState", "Workload"];
 
@@ -74,6 +74,7 @@ fn machine() -> MachineState {
         vcpus: vec![vcpu(), vcpu()],
         gic: vec![1, 2, 3],
         counter: 4,
+        platform: Fingerprint::default().with("a", 5),
     }
 }
 

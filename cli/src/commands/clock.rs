@@ -2,7 +2,9 @@
 
 use std::{io, time::Instant};
 
-use crate::record::State;
+use serde_json::{Value, json};
+
+use crate::record::{Spec, State};
 
 /// Takes the time of each step.
 pub(super) struct Clock {
@@ -41,10 +43,14 @@ impl Clock {
         }
     }
 
-    /// Every step in milliseconds, by its name.
-    pub(super) fn json(&self) -> serde_json::Value {
-        let step = |&(name, ms): &(&str, f64)| (name.to_owned(), serde_json::Value::from(ms));
-        self.laps.iter().map(step).collect()
+    /// All that is known of a machine that was restored, with every step in milliseconds by its name.
+    pub(super) fn restored(&self, spec: &Spec, state: &State) -> Value {
+        let step = |&(name, ms): &(&str, f64)| (name.to_owned(), Value::from(ms));
+        let steps: Value = self.laps.iter().map(step).collect();
+        json!({
+            "id": spec.id, "name": spec.name, "ports": state.ports, "steps_ms": steps,
+            "restored": state.restored,
+        })
     }
 
     pub(super) fn print(&self) {

@@ -3,13 +3,10 @@
 use std::path::Path;
 
 use clap::Parser;
+use serde_json::Value;
 
-use crate::{
-    Home,
-    launch::Launched,
-    record::Machines,
-    snapshots::{RestoreOptions, Snapshots},
-};
+use super::{Format, clock::Clock};
+use crate::{Home, record::Machines, snapshots::Snapshots, text};
 
 /// Make several machines that go on where one is, or where a snapshot was taken
 ///
@@ -22,6 +19,12 @@ pub(super) struct Args {
     /// Remove each once it has ended
     #[arg(long)]
     rm: bool,
+    /// Say on standard error how long each step took
+    #[arg(long)]
+    timings: bool,
+    /// How to show the machines: id and ports, or all that is known of their restores as JSON
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
     /// Name or id of a machine that runs, or name of a snapshot
     source: String,
 }
@@ -30,23 +33,40 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let home = Home::open()?;
     let snapshots = Snapshots::open(&home)?;
     let path = snapshots.path(&args.source)?;
-    if path.exists() {
-        return fork(&snapshots, &path, args).map(|()| 0);
+    let shown = if path.exists() {
+        fork(&snapshots, &path, args)?
+    } else {
+        let machine = Machines::open(&home)?.find(&args.source)?;
+        // What runs has mapped its memory when it goes.
+        fork(&snapshots, &snapshots.passing(&machine)?.path, args)?
+    };
+    if args.format == Format::Json {
+        text::say!("{}", serde_json::to_string_pretty(&shown)?)?;
     }
-    let machine = Machines::open(&home)?.find(&args.source)?;
-    // What runs has mapped its memory when it goes.
-    let passing = snapshots.passing(&machine)?;
-    fork(&snapshots, &passing.path, args).map(|()| 0)
+    Ok(0)
 }
 
-fn fork(snapshots: &Snapshots, path: &Path, args: &Args) -> anyhow::Result<()> {
+/// Makes the machines, and tells of each as soon as it runs.
+fn fork(snapshots: &Snapshots, path: &Path, args: &Args) -> anyhow::Result<Vec<Value>> {
+    let mut shown = Vec::new();
     for _ in 0..args.count {
-        let options =
-            RestoreOptions { free_ports: true, auto_remove: args.rm, ..RestoreOptions::default() };
-        let launched = Launched::new(snapshots.machine(path, &options)?)?;
+        let mut clock = Clock::start();
+        let launched = snapshots.fork(path, args.rm)?;
+        clock.lap("machine's process and virtual machine");
         let state = launched.start()?;
-        let ports: Vec<_> = state.ports.iter().map(ToString::to_string).collect();
-        crate::text::say!("{} {}", launched.machine.spec.id, ports.join(" "))?;
+        clock.add_inner(&state);
+        clock.lap("guest thawed");
+        if args.timings {
+            clock.print();
+        }
+        let spec = &launched.machine.spec;
+        match args.format {
+            Format::Table => {
+                let ports: Vec<_> = state.ports.iter().map(ToString::to_string).collect();
+                text::say!("{} {}", spec.id, ports.join(" "))?;
+            }
+            Format::Json => shown.push(clock.restored(spec, &state)),
+        }
     }
-    Ok(())
+    Ok(shown)
 }

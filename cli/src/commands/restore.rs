@@ -2,9 +2,8 @@
 
 use std::io;
 
+use anyhow::bail;
 use clap::{Parser, ValueEnum};
-
-use serde_json::json;
 
 use super::{Format, clock::Clock, process};
 use crate::{
@@ -48,6 +47,64 @@ pub(super) struct Args {
     format: Format,
     /// Name of the snapshot
     snapshot: String,
+    #[command(flatten)]
+    fixed: Fixed,
+}
+
+/// What `kiln run` takes, and the snapshot has settled.
+#[derive(Debug, Parser)]
+struct Fixed {
+    #[arg(short, long, hide = true)]
+    memory: Option<String>,
+    #[arg(long, hide = true)]
+    cpus: Option<String>,
+    #[arg(short, long, hide = true)]
+    env: Vec<String>,
+    #[arg(long, hide = true)]
+    env_file: Vec<String>,
+    #[arg(short, long, hide = true)]
+    workdir: Option<String>,
+    #[arg(short, long, hide = true)]
+    user: Option<String>,
+    #[arg(long, hide = true)]
+    entrypoint: Option<String>,
+    #[arg(long, hide = true)]
+    hostname: Option<String>,
+    #[arg(long, hide = true)]
+    platform: Option<String>,
+    #[arg(long, hide = true)]
+    pull: Option<String>,
+    #[arg(long, hide = true)]
+    stop_signal: Option<String>,
+    #[arg(long, hide = true)]
+    stop_timeout: Option<String>,
+}
+
+impl Fixed {
+    fn refuse(&self) -> anyhow::Result<()> {
+        let one = |value: &Option<String>| value.is_some();
+        let given = [
+            ("--memory", one(&self.memory)),
+            ("--cpus", one(&self.cpus)),
+            ("--env", !self.env.is_empty()),
+            ("--env-file", !self.env_file.is_empty()),
+            ("--workdir", one(&self.workdir)),
+            ("--user", one(&self.user)),
+            ("--entrypoint", one(&self.entrypoint)),
+            ("--hostname", one(&self.hostname)),
+            ("--platform", one(&self.platform)),
+            ("--pull", one(&self.pull)),
+            ("--stop-signal", one(&self.stop_signal)),
+            ("--stop-timeout", one(&self.stop_timeout)),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            Some((flag, _)) => bail!(
+                "{flag} cannot be changed by a restore, which goes on with what the snapshot holds; leave it out, or bake \
+                 the image again with it"
+            ),
+            None => Ok(()),
+        }
+    }
 }
 
 /// How the memory of a restored machine gets there.
@@ -64,6 +121,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
 }
 
 fn restore(args: &Args) -> anyhow::Result<u8> {
+    args.fixed.refuse()?;
     let mut clock = Clock::start();
     let snapshots = Snapshots::open(&Home::open()?)?;
     let options = RestoreOptions {
@@ -89,10 +147,7 @@ fn restore(args: &Args) -> anyhow::Result<u8> {
         match args.format {
             Format::Table => crate::text::say!("{}", spec.id)?,
             Format::Json => {
-                let all = json!({
-                    "id": spec.id, "name": spec.name, "ports": state.ports,
-                    "steps_ms": clock.json(), "restored": state.restored,
-                });
+                let all = clock.restored(spec, &state);
                 crate::text::say!("{}", serde_json::to_string_pretty(&all)?)?;
             }
         }

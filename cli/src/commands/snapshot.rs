@@ -75,21 +75,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     match &args.command {
         Command::Create { machine, name, timings, format } => {
             let machine = Machines::open(&home)?.find(machine)?;
-            let SnapshotReply { bytes, pause_ms, save_ms } = snapshots.create(&machine, name)?;
-            if *timings {
-                eprintln!("{pause_ms:10.2} ms  the machine stood still");
-                eprintln!("{save_ms:10.2} ms  of these to save state and memory");
-                eprintln!("{:>10}     written", text::size(bytes));
-            }
-            match format {
-                Format::Table => text::say!("{name}")?,
-                Format::Json => {
-                    let all = json!({
-                        "name": name, "bytes": bytes, "pause_ms": pause_ms, "save_ms": save_ms,
-                    });
-                    text::say!("{all}")?;
-                }
-            }
+            show(name, &snapshots.create(&machine, name)?, *timings, *format)?;
         }
         Command::Ls { format } => list(&snapshots, *format)?,
         Command::Inspect { name } => inspect(&snapshots, name)?,
@@ -107,6 +93,31 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         }
     }
     Ok(0)
+}
+
+/// Shows what a new snapshot came to.
+pub(super) fn show(
+    name: &str,
+    reply: &SnapshotReply,
+    timings: bool,
+    format: Format,
+) -> anyhow::Result<()> {
+    let SnapshotReply { bytes, pause_ms, save_ms } = reply;
+    if timings {
+        eprintln!("{pause_ms:10.2} ms  the machine's processes stood still");
+        eprintln!("{save_ms:10.2} ms  of these to save state and memory");
+        eprintln!("{:>10}     written", text::size(*bytes));
+    }
+    match format {
+        Format::Table => text::say!("{name}")?,
+        Format::Json => {
+            let all = json!({
+                "name": name, "bytes": bytes, "pause_ms": pause_ms, "save_ms": save_ms,
+            });
+            text::say!("{all}")?;
+        }
+    }
+    Ok(())
 }
 
 fn list(snapshots: &Snapshots, format: Format) -> anyhow::Result<()> {

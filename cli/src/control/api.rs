@@ -42,7 +42,7 @@ pub struct SnapshotRequest {
 pub struct SnapshotReply {
     /// Bytes written; holes are not counted.
     pub bytes: u64,
-    /// Milliseconds in which the guest stood still.
+    /// Milliseconds in which the machine's processes stood still.
     pub pause_ms: f64,
     /// Milliseconds of these in which state and memory were written.
     pub save_ms: f64,

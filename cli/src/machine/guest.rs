@@ -40,8 +40,8 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// Builds the virtual machine and lets it run.
-    pub(super) fn start(record: &Machine) -> anyhow::Result<Self> {
+    /// Builds the virtual machine, up to but not including its first instruction.
+    pub(super) fn build(record: &Machine) -> anyhow::Result<Self> {
         let resources = Resources::serial(ConsoleLog::create(&record.directory)?);
         let (machine, loading) = match &record.spec.origin {
             Origin::Boot { kernel, initramfs, layers } => {
@@ -56,15 +56,19 @@ impl Guest {
         };
         let vsock = machine.vsock().context("the machine has no socket device")?;
         let calls = vsock.listen(agent::DEFAULT_PORT)?;
-        machine.run()?;
-        let guest = Self {
+        Ok(Self {
             machine: Arc::new(machine),
             loading,
             vsock,
             calls: Arc::new(Mutex::new(calls)),
             end: Arc::default(),
-        };
-        let waiting = guest.clone();
+        })
+    }
+
+    /// Lets it run.
+    pub(super) fn run(&self) -> anyhow::Result<()> {
+        self.machine.run()?;
+        let waiting = self.clone();
         thread::Builder::new().name("guest".into()).spawn(move || {
             let cause = match waiting.machine.wait() {
                 Outcome::PoweredOff | Outcome::Stopped => "it was switched off".to_owned(),
@@ -77,7 +81,7 @@ impl Guest {
             *end.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause);
             ended.notify_all();
         })?;
-        Ok(guest)
+        Ok(())
     }
 
     /// Connects to a vsock port of the guest.

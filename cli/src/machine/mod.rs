@@ -70,7 +70,7 @@ fn live(machine: &Machine, bound: bool) -> anyhow::Result<End> {
     let mut stopwatch = Stopwatch::start();
     let ports = Ports::bind(&spec.ports)?;
     let mut log = LogWriter::open(&machine.directory)?;
-    let guest = Guest::start(machine)?;
+    let guest = Guest::build(machine)?;
     stopwatch.lap(match spec.origin {
         Origin::Boot { .. } => "virtual machine built",
         Origin::Snapshot { .. } => "state loaded, memory mapped, virtual machine restored",
@@ -83,7 +83,9 @@ fn live(machine: &Machine, bound: bool) -> anyhow::Result<End> {
         ports.mappings(),
         stopwatch,
     ));
+    // Whoever wants something of the guest can ask before it runs.
     let server = control::serve(&machine.directory, supervisor.clone())?;
+    supervisor.guest().run()?;
     watch(&supervisor)?;
     watch_tether(&supervisor, bound)?;
     match configure(&supervisor) {

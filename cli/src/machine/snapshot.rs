@@ -1,6 +1,7 @@
 //! Snapshots of a machine that runs an image: what a guest's state alone does not say.
 
 use std::{
+    fs::File,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -23,7 +24,7 @@ const MACHINE: &str = "machine";
 const WORKLOAD: &str = "workload";
 
 /// What the guest of a snapshot runs.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Workload {
     /// As it was asked for; id, name, origin and ports are those of the machine that was captured.
     pub(crate) spec: Spec,
@@ -49,8 +50,23 @@ impl Workload {
     }
 }
 
-/// Writes a snapshot of the guest to `path`. The guest stands still meanwhile, and runs again when this returns.
-pub(super) fn take(supervisor: &Supervisor, path: &Path) -> anyhow::Result<SnapshotReply> {
+/// A snapshot that is written, and not durable yet.
+pub(super) struct Taken {
+    writer: Writer,
+    save: Duration,
+}
+
+impl Taken {
+    /// Makes the snapshot durable, and gives it its name. The machine's processes stood still for that long.
+    pub(super) fn commit(self, stood: Duration) -> anyhow::Result<SnapshotReply> {
+        let bytes = self.writer.commit()?.bytes;
+        let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
+        Ok(SnapshotReply { bytes, pause_ms: ms(stood), save_ms: ms(self.save) })
+    }
+}
+
+/// Writes a snapshot of the guest for `path`. The guest stands still meanwhile, and runs again when this returns.
+pub(super) fn take(supervisor: &Supervisor, path: &Path) -> anyhow::Result<Taken> {
     let machine = supervisor.guest().machine();
     let mut writer = Writer::create(path, &vmm::fingerprint()?)?;
     writer.put(WORKLOAD, &Workload { spec: supervisor.spec().clone() })?;
@@ -61,7 +77,6 @@ pub(super) fn take(supervisor: &Supervisor, path: &Path) -> anyhow::Result<Snaps
             .context("the layers of the image are in the snapshot that the machine came from")?;
         writer.layers_of(&from)?;
     }
-    let paused = Instant::now();
     // When it is dropped the guest goes on, whether or not the snapshot came to be.
     let mut pause = machine.pause()?;
     let saving = Instant::now();
@@ -70,13 +85,7 @@ pub(super) fn take(supervisor: &Supervisor, path: &Path) -> anyhow::Result<Snaps
     writer.memory(&mut pause.captured_memory())?;
     let save = saving.elapsed();
     pause.resume()?;
-    let pause = paused.elapsed();
-    let written = writer.commit()?;
-    Ok(SnapshotReply {
-        bytes: written.bytes,
-        pause_ms: pause.as_secs_f64() * 1e3,
-        save_ms: save.as_secs_f64() * 1e3,
-    })
+    Ok(Taken { writer, save })
 }
 
 /// How long it took to load a snapshot, without building the machine.
@@ -112,17 +121,106 @@ pub(super) fn restore(
     }
     state.config = MachineConfig { memory, vcpus, ..config };
     let loaded = Instant::now();
-    let file = if copy { in_memory(&snapshot)? } else { snapshot.memory_file().try_clone()? };
+    let file = if copy { private_copy(&snapshot)? } else { snapshot.memory_file().try_clone()? };
     let memory = MemoryFile { file: Arc::new(file), offset: HEADER_LEN };
     let loading = Loading { state: loaded - began, copy: loaded.elapsed() };
     Ok((vmm::Machine::restore(&state, &memory, resources)?, loading))
 }
 
 /// A copy of the RAM file that nobody else can reach or change.
-fn in_memory(snapshot: &Snapshot) -> anyhow::Result<std::fs::File> {
-    let mut from = snapshot.memory_file();
-    let mut copy =
+fn private_copy(snapshot: &Snapshot) -> anyhow::Result<File> {
+    let copy =
         tempfile::tempfile().context("cannot make a temporary file for the guest's memory")?;
-    std::io::copy(&mut from, &mut copy).context("cannot copy the guest's memory")?;
+    snapshot.copy_memory(&copy).context(
+        "cannot copy the guest's memory; free some space, or restore it without --ram copy",
+    )?;
     Ok(copy)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, path::PathBuf};
+
+    use ::snapshot::{Fingerprint, testing::check_every_field};
+
+    use super::*;
+
+    /// Something in every field.
+    fn workload() -> Workload {
+        let layer =
+            |number| agent::Layer { device: format!("/dev/vda{number}"), fstype: "erofs".into() };
+        let spec = Spec {
+            id: "0123456789abcdef".repeat(4),
+            name: "calm_otter".into(),
+            created: "2026-01-02T03:04:05Z".parse().unwrap(),
+            image: "nginx".into(),
+            digest: format!("sha256:{}", "ab".repeat(32)),
+            memory: 1 << 29,
+            cpus: 2,
+            origin: Origin::Boot {
+                kernel: "Image".into(),
+                initramfs: "initramfs.cpio".into(),
+                layers: vec!["one.erofs".into(), "two.erofs".into()],
+            },
+            guest: agent::Config {
+                layers: vec![layer(1), layer(2)],
+                hostname: "box".into(),
+                memory_limit: Some(1 << 28),
+                sysctls: vec![("net.core.somaxconn".into(), "1024".into())],
+                stop_signal: Some(3),
+                ..agent::Config::default()
+            },
+            process: agent::ProcessSpec {
+                args: vec!["nginx".into(), "-g".into(), "daemon off;".into()],
+                env: vec!["PATH=/usr/sbin:/usr/bin".into()],
+                cwd: "/srv".into(),
+                user: "www-data".into(),
+                stdin: true,
+                ..agent::ProcessSpec::default()
+            },
+            stdin_once: true,
+            ports: vec!["127.0.0.1:8080:80".parse().unwrap()],
+            labels: BTreeMap::from([("tier".into(), "web".into())]),
+            auto_remove: true,
+            stop_signal: 3,
+            stop_timeout: 10,
+            init_timeout: 60,
+        };
+        Workload { spec }
+    }
+
+    #[test]
+    fn every_field_comes_back() {
+        // SplitMix64 (Steele, Lea, Flood 2014), twice.
+        let mut state = 1_u64;
+        let mut word = move || {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            mixed ^ mixed >> 31
+        };
+        let mut random = || u128::from(word()) << 64 | u128::from(word());
+        for _ in 0..16 {
+            check_every_field(&workload(), &mut random);
+        }
+    }
+
+    /// A snapshot of the first version says what it ran to every later one.
+    ///
+    /// With `KILN_GOLDEN=FILE` the present version writes what it makes there, for the next format.
+    #[test]
+    fn the_first_workload_is_understood() {
+        let place = tempfile::tempdir().unwrap();
+        if let Some(file) = std::env::var_os("KILN_GOLDEN") {
+            let path = place.path().join("made");
+            let mut writer = Writer::create(&path, &Fingerprint::default()).unwrap();
+            writer.put(WORKLOAD, &workload()).unwrap();
+            writer.memory(&mut [0; 16384].as_slice()).unwrap();
+            writer.commit().unwrap();
+            Snapshot::open(&path).unwrap().export(Path::new(&file), &[]).unwrap();
+        }
+        let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/workload-1.kiln");
+        let snapshot = Snapshot::import(&golden, &place.path().join("imported")).unwrap();
+        assert_eq!(Workload::read(&snapshot).unwrap(), workload());
+    }
 }

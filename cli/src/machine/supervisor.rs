@@ -245,15 +245,24 @@ impl Supervisor {
     pub(crate) fn snapshot(&self, request: &SnapshotRequest) -> anyhow::Result<SnapshotReply> {
         // Two at once would thaw what the other has frozen.
         let _alone = self.freezing.lock().unwrap_or_else(PoisonError::into_inner);
+        let stood = Instant::now();
         if self.is_paused()? {
-            return snapshot::take(self, &request.path);
+            let taken = snapshot::take(self, &request.path)?;
+            return taken.commit(stood.elapsed());
         }
         let mut agent = self.freeze()?;
         let taken = snapshot::take(self, &request.path);
         let thawed = agent.call(&self.thaw()).and_then(Reply::done);
-        let taken = taken?;
-        thawed.context("the snapshot was taken, but the machine's processes do not go on")?;
-        Ok(taken)
+        let stood = stood.elapsed();
+        let reply = taken.and_then(|taken| taken.commit(stood));
+        let Err(stuck) = thawed else { return reply };
+        let stuck = anyhow::Error::from(stuck);
+        Err(match reply {
+            Ok(_) => {
+                stuck.context("the snapshot was taken, but the machine's processes do not go on")
+            }
+            Err(error) => error.context(format!("the machine's processes do not go on ({stuck})")),
+        })
     }
 
     /// Waits until the process was started; false if the machine ended before.
@@ -351,10 +360,17 @@ impl Supervisor {
     /// Asks the process to end, and insists when the time is over.
     pub(crate) fn stop(&self, request: &StopRequest) -> anyhow::Result<()> {
         let grace = Duration::from_secs(request.timeout.unwrap_or(self.spec.stop_timeout));
+        // Whoever stands still for a snapshot heeds no signal, so that comes to its end first if there is time.
+        let can_hear = if grace.is_zero() {
+            self.freezing.try_lock().is_ok()
+        } else {
+            drop(self.freezing.lock());
+            true
+        };
         // None is a time that never comes.
         let deadline = Instant::now().checked_add(grace);
         let signal = request.signal.unwrap_or(self.spec.stop_signal);
-        if self.reaches(signal) {
+        if can_hear && self.reaches(signal) {
             if self.is_paused().unwrap_or(false) {
                 // Whoever stands still heeds no signal. It fails for a machine that goes on or ends meanwhile.
                 let _ = self.set_paused(false);

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Everything a machine's process needs to know, fixed when the machine is created.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+///
+/// It is part of every snapshot and of every machine on disk: a new field has a default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
     /// 64 hexadecimal digits, chosen at random.
     pub id: String,
@@ -46,7 +48,7 @@ pub struct Spec {
 }
 
 /// Where a machine comes from.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// Its kernel boots.
