@@ -1,4 +1,4 @@
-//! A greeted connection: either end of the protocol over a blocking byte stream.
+//! A connection: either end of the protocol over a blocking byte stream.
 
 use std::io::{Read, Write};
 
@@ -8,26 +8,31 @@ use crate::ProtocolError;
 use crate::frame::{self, Channel, Frame};
 use crate::message::{Hello, Reply, Request};
 
-/// One connection after both sides have said [`Hello`].
+/// One connection, on which this side has said [`Hello`].
 ///
 /// Reads and writes block as the stream does. For full duplex, clone the stream
-/// ([`Connection::stream`]) and use [`read_frame`](crate::read_frame) on one clone,
+/// ([`Connection::stream`]) once something was received, and use [`read_frame`](crate::read_frame) on one clone,
 /// [`write_message`](crate::write_message) and [`write_data`](crate::write_data) on the other:
-/// a connection keeps no state between frames.
+/// a connection keeps no state between frames after the peer's greeting.
 #[derive(Debug)]
 pub struct Connection<S> {
     stream: S,
+    /// The peer has greeted, too.
+    greeted: bool,
 }
 
 impl<S: Read + Write> Connection<S> {
-    /// Greets the peer and reads its greeting.
+    /// Greets the peer. Its own greeting is read and checked before what else it sends, so that nobody waits for that alone.
     ///
     /// # Errors
-    /// The stream's, or [`ProtocolError::Version`] for a peer that this side cannot talk to.
-    pub fn open(mut stream: S, hello: &Hello) -> Result<(Connection<S>, Hello), ProtocolError> {
+    /// The stream's.
+    pub fn open(mut stream: S, hello: &Hello) -> Result<Connection<S>, ProtocolError> {
         frame::write_message(&mut stream, hello)?;
-        let mut connection = Connection { stream };
-        let peer: Hello = connection.receive_message()?;
+        Ok(Connection { stream, greeted: false })
+    }
+
+    fn check_greeting(&mut self) -> Result<(), ProtocolError> {
+        let peer: Hello = message(frame::read_frame(&mut self.stream)?)?;
         if peer.magic != Hello::MAGIC {
             return Err(ProtocolError::Unexpected {
                 expected: "the greeting of a kiln agent",
@@ -37,7 +42,8 @@ impl<S: Read + Write> Connection<S> {
         if peer.version == 0 {
             return Err(ProtocolError::Version { peer: peer.version });
         }
-        Ok((connection, peer))
+        self.greeted = true;
+        Ok(())
     }
 
     /// Sends a request and waits for its reply; [`Reply::Failed`] becomes an error.
@@ -76,23 +82,30 @@ impl<S: Read + Write> Connection<S> {
     /// Receives the next frame.
     ///
     /// # Errors
-    /// The stream's, or what is wrong with the frame.
+    /// The stream's, what is wrong with the frame, or [`ProtocolError::Version`] for a peer that this side cannot talk to.
     pub fn receive(&mut self) -> Result<Frame, ProtocolError> {
+        if !self.greeted {
+            self.check_greeting()?;
+        }
         frame::read_frame(&mut self.stream)
     }
 
     /// Receives the next frame, which must be a message of this type.
     ///
     /// # Errors
-    /// The stream's, or what is wrong with the frame.
+    /// Those of [`receive`](Self::receive).
     pub fn receive_message<T: DeserializeOwned>(&mut self) -> Result<T, ProtocolError> {
-        match self.receive()? {
-            Frame::Message(body) => frame::decode_message(&body),
-            Frame::Data { channel, .. } => Err(ProtocolError::Unexpected {
-                expected: "a message",
-                got: format!("data of {channel:?}"),
-            }),
-        }
+        message(self.receive()?)
+    }
+}
+
+fn message<T: DeserializeOwned>(frame: Frame) -> Result<T, ProtocolError> {
+    match frame {
+        Frame::Message(body) => frame::decode_message(&body),
+        Frame::Data { channel, .. } => Err(ProtocolError::Unexpected {
+            expected: "a message",
+            got: format!("data of {channel:?}"),
+        }),
     }
 }
 

@@ -10,7 +10,7 @@
 //! way the connection is served alike; a host that does not listen loses nothing.
 //!
 //! # A connection
-//! Each side first sends a [`Hello`]; [`Connection::open`] does it. Then the host sends one
+//! Each side first sends a [`Hello`], for which the other need not wait; [`Connection::open`] does it. Then the host sends one
 //! [`Request`] after another and reads one [`Reply`] for each, in order. Some requests turn the
 //! connection into something else once their reply was a success:
 //!
@@ -41,12 +41,11 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let (host, guest) = UnixStream::pair()?;
 //! let agent = std::thread::spawn(move || -> Result<(), agent::ProtocolError> {
-//!     let mut guest = Connection::open(guest, &Hello::new("agent"))?.0;
+//!     let mut guest = Connection::open(guest, &Hello::new("agent"))?;
 //!     let Request::Ping = guest.receive_message()? else { panic!() };
 //!     guest.send_message(&Reply::Done)
 //! });
-//! let (mut host, peer) = Connection::open(host, &Hello::new("host"))?;
-//! assert_eq!(peer.who, "agent");
+//! let mut host = Connection::open(host, &Hello::new("host"))?;
 //! host.call(&Request::Ping)?.done()?;
 //! agent.join().unwrap()?;
 //! # Ok(())

@@ -244,8 +244,8 @@ fn fields_that_a_newer_peer_adds_are_skipped_and_missing_ones_have_their_default
 fn a_stranger_is_not_taken_for_an_agent() {
     let (one, other) = std::os::unix::net::UnixStream::pair().unwrap();
     let stranger = Hello { magic: "ssh".to_owned(), ..Hello::new("stranger") };
-    let thread = std::thread::spawn(move || drop(Connection::open(other, &stranger)));
-    let error = Connection::open(one, &Hello::new("host")).unwrap_err();
+    let _stranger = Connection::open(other, &stranger).unwrap();
+    let error =
+        Connection::open(one, &Hello::new("host")).unwrap().call(&Request::Ping).unwrap_err();
     assert!(matches!(error, ProtocolError::Unexpected { .. }), "{error}");
-    thread.join().unwrap();
 }

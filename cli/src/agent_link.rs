@@ -21,23 +21,22 @@ const AT_ONCE: Duration = Duration::from_secs(10);
 /// How long it may take for what reads files or starts programs.
 const WORK: Duration = Duration::from_secs(60);
 
-/// A greeted connection to the agent, each use of which has a time limit.
+/// A connection to the agent, each use of which has a time limit.
 #[derive(Debug)]
 pub(crate) struct Agent {
     connection: Connection<Timed>,
 }
 
 impl Agent {
-    /// Greets the agent at the other end.
+    /// Greets the agent at the other end, whose answer comes before that to the first request.
     pub(crate) fn greet(stream: UnixStream) -> Result<Self, ProtocolError> {
         let stream = Timed { stream, deadline: Cell::new(None) };
         stream.allow(Some(AT_ONCE));
         let greeted = Connection::open(stream, &Hello::new("kiln"));
-        let (connection, _) = greeted.map_err(|error| timed_out(error, AT_ONCE))?;
-        Ok(Self { connection })
+        Ok(Self { connection: greeted.map_err(|error| timed_out(error, AT_ONCE))? })
     }
 
-    /// A greeted connection to the agent behind this control socket.
+    /// A connection to the agent behind this control socket.
     pub(crate) fn connect(client: &Client) -> anyhow::Result<Self> {
         Ok(Self::greet(client.upgrade("/v1/agent", control::AGENT)?)?)
     }
@@ -229,7 +228,7 @@ mod tests {
     fn hung() -> (Agent, thread::JoinHandle<()>) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let guest = thread::spawn(move || {
-            let (mut connection, _) = Connection::open(theirs, &Hello::new("test")).unwrap();
+            let mut connection = Connection::open(theirs, &Hello::new("test")).unwrap();
             while connection.receive().is_ok() {}
         });
         (Agent::greet(ours).unwrap(), guest)

@@ -3,7 +3,7 @@
 mod common;
 
 use std::{
-    io::{Read, Write},
+    io::Read,
     path::Path,
     process::Command,
     time::{Duration, Instant},
@@ -194,7 +194,7 @@ fn captures_and_restores_report_their_steps() {
 #[test]
 fn what_serves_is_restored_and_forked() {
     let kiln = Kiln::new();
-    let serve = ["httpd", "-f", "-p", "80", "-h", "/etc"];
+    let serve = ["nc", "-ll", "-p", "80", "-e", "cat", "/etc/hostname"];
     let bake =
         ["bake", "--ready", "listen:80", "--settle", "50ms", "--timings", "--format", "json"];
     let rest = ["-p", "80", "-l", "tier=back", "-o", "web", "-m", "128m", &image()];
@@ -205,10 +205,9 @@ fn what_serves_is_restored_and_forked() {
     assert!(String::from_utf8(baked.stderr).unwrap().contains("stood still"));
     let ask = |port: &str| {
         let mut stream = std::net::TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
-        stream.write_all(b"GET /hostname HTTP/1.0\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1."), "{answer}");
+        assert_eq!(answer.len(), 12 + 1, "an id's beginning: {answer:?}");
         answer
     };
     let options =
@@ -228,7 +227,7 @@ fn what_serves_is_restored_and_forked() {
         .collect();
     assert!(ports.len() == 2 && ports[0] != ports[1], "{forked}");
     for port in ports {
-        assert!(ask(port).ends_with(first.rsplit("\r\n\r\n").next().unwrap()));
+        assert_eq!(ask(port), first);
     }
     let forked = kiln.text(&["fork", "--format", "json", "one"]);
     let forked: serde_json::Value = serde_json::from_str(&forked).unwrap();

@@ -43,7 +43,7 @@ pub(crate) fn run(listener: &Listener, control: &Arc<Control>) -> Outcome<()> {
 /// Serves one connection to its end.
 pub(crate) fn serve(stream: Stream, control: &Control) {
     let who = concat!("kiln agent ", env!("CARGO_PKG_VERSION"));
-    let Ok((mut connection, _)) = Connection::open(stream, &Hello::new(who)) else { return };
+    let Ok(mut connection) = Connection::open(stream, &Hello::new(who)) else { return };
     loop {
         let body = match connection.receive() {
             Ok(Frame::Message(body)) => body,

@@ -281,7 +281,7 @@ pub(crate) fn shell(script: &str) -> ProcessSpec {
 
 fn greet(stream: UnixStream) -> Connection<UnixStream> {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    Connection::open(stream, &Hello::new("test")).unwrap().0
+    Connection::open(stream, &Hello::new("test")).unwrap()
 }
 
 fn cached(product: &str, hint: &str) -> PathBuf {

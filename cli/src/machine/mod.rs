@@ -92,8 +92,12 @@ fn live(machine: &Machine, bound: bool) -> anyhow::Result<End> {
         Ok(()) => supervisor.ready(),
         Err(error) => supervisor.fail(&error),
     }
-    if supervisor.wait_started() {
+    // What a restored machine serves it serves already; its clients' bytes wait for it in the guest until it is thawed.
+    let restored = matches!(spec.origin, Origin::Snapshot { .. });
+    if restored || supervisor.wait_started() {
         ports.serve(&supervisor)?;
+    }
+    if supervisor.wait_started() {
         clock::follow(&supervisor)?;
         match stdio.pump(&supervisor, &mut log) {
             Ok(exit) => {

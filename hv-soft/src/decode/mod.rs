@@ -77,14 +77,23 @@ pub fn patterns() -> impl Iterator<Item = &'static Pattern> {
     base::groups().into_iter().chain(simd::groups()).flatten()
 }
 
-/// Patterns by bits 31:21 of the word.
-static INDEX: LazyLock<Vec<Box<[&'static Pattern]>>> = LazyLock::new(|| {
-    (0..1u32 << 11)
-        .map(|top| {
-            let (word, seen) = (top << 21, 0xffe0_0000);
-            patterns().filter(|p| (p.value ^ word) & p.mask & seen == 0).collect()
-        })
-        .collect()
+/// Patterns by bits 31:21 of the word. Every process needs it before its first instruction, so each pattern goes only where
+/// it belongs.
+static INDEX: LazyLock<Vec<Vec<&'static Pattern>>> = LazyLock::new(|| {
+    let mut index = vec![Vec::new(); 1 << 11];
+    for pattern in patterns() {
+        let (value, free) = (pattern.value >> 21, !pattern.mask >> 21);
+        // Every way to fill the bits that the pattern leaves open.
+        let mut open = free;
+        loop {
+            index[(value | open) as usize].push(pattern);
+            if open == 0 {
+                break;
+            }
+            open = (open - 1) & free;
+        }
+    }
+    index
 });
 
 /// Decodes one instruction. Total: a word that is not allocated gives [`Op::Undefined`].
