@@ -266,11 +266,8 @@ impl Error {
 
     /// Whether what a source sent is at fault, so that another source may do better.
     pub(crate) fn is_of_source(&self) -> bool {
-        match self {
-            Self::Connection { .. } | Self::Status { .. } => true,
-            Self::WrongDigest { .. } | Self::WrongSize { .. } => true,
-            _ => false,
-        }
+        let broken = matches!(self, Self::Connection { .. } | Self::Status { .. });
+        broken || matches!(self, Self::WrongDigest { .. } | Self::WrongSize { .. })
     }
 
     /// How long the registry wants to be left alone.
