@@ -436,9 +436,7 @@ impl<'a> Builder<'a> {
         self.notes.insert(id, DirNotes { name: name.into(), ..DirNotes::default() });
         id
     }
-}
 
-impl Builder<'_> {
     /// The name of a directory, from the root.
     pub(super) fn path(&self, mut dir: NodeId) -> Vec<u8> {
         let mut names = Vec::new();
