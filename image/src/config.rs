@@ -59,6 +59,8 @@ pub struct HealthCheck {
     pub timeout: Option<Duration>,
     /// In which failures do not count; `None` is the default.
     pub start_period: Option<Duration>,
+    /// Between two checks in that period; `None` is the default.
+    pub start_interval: Option<Duration>,
     /// Consecutive failures until the program counts as unwell; `None` is the default.
     pub retries: Option<u32>,
 }
@@ -104,6 +106,7 @@ struct RawHealthCheck {
     interval: i64,
     timeout: i64,
     start_period: i64,
+    start_interval: i64,
     retries: i64,
 }
 
@@ -149,11 +152,19 @@ impl ImageConfig {
             healthcheck: run.healthcheck.map(health_check),
             diff_ids,
         };
-        let words = config.entrypoint.iter().chain(&config.cmd).chain(&config.env);
-        if words.chain([&config.user, &config.working_dir]).any(|w| w.contains('\0')) {
+        if config.words().any(|word| word.contains('\0')) {
             return Err(bad("an argument, a variable or a name in it contains a NUL".into()));
         }
         Ok(config)
+    }
+
+    /// All that programs or people get to see.
+    fn words(&self) -> impl Iterator<Item = &String> {
+        let lists = [&self.entrypoint, &self.cmd, &self.env, &self.volumes];
+        let test = self.healthcheck.iter().map(|check| &check.test);
+        let labels = self.labels.iter().flat_map(|(name, value)| [name, value]);
+        let rest = [&self.user, &self.working_dir].into_iter().chain(&self.stop_signal);
+        lists.into_iter().chain(test).flatten().chain(labels).chain(rest)
     }
 }
 
@@ -177,6 +188,7 @@ fn health_check(raw: RawHealthCheck) -> HealthCheck {
         interval: duration(raw.interval),
         timeout: duration(raw.timeout),
         start_period: duration(raw.start_period),
+        start_interval: duration(raw.start_interval),
         retries: u32::try_from(raw.retries).ok().filter(|n| *n > 0),
     }
 }
@@ -191,7 +203,7 @@ mod tests {
           "config":{"User":"www:33","ExposedPorts":{"80/tcp":{},"53/udp":{},"9":{}},
             "Env":["PATH=/bin","A=b=c"],"Entrypoint":["/e"],"Cmd":["a","b"],"Volumes":{"/data":{}},
             "WorkingDir":"/w","Labels":{"k":"v"},"StopSignal":"SIGQUIT",
-            "Healthcheck":{"Test":["CMD","x"],"Interval":5000000000,"Retries":3}},
+            "Healthcheck":{"Test":["CMD","x"],"Interval":5000000000,"StartInterval":7,"Retries":3}},
           "rootfs":{"type":"layers","diff_ids":[]},"history":[{"created_by":"x"}]}"#;
         let config = ImageConfig::parse(json.as_bytes()).unwrap();
         assert_eq!(config.platform, Platform::guest());
@@ -202,6 +214,7 @@ mod tests {
         assert_eq!(config.stop_signal.as_deref(), Some("SIGQUIT"));
         let health = config.healthcheck.unwrap();
         assert_eq!(health.interval, Some(Duration::from_secs(5)));
+        assert_eq!(health.start_interval, Some(Duration::from_nanos(7)));
         assert_eq!((health.timeout, health.retries), (None, Some(3)));
     }
 
@@ -223,6 +236,9 @@ mod tests {
             r#"{"rootfs":{"type":"base"}}"#,
             r#"{"rootfs":{"type":"layers","diff_ids":["sha256:x"]}}"#,
             r#"{"rootfs":{"type":"layers"},"config":{"Cmd":["a\u0000b"]}}"#,
+            r#"{"rootfs":{"type":"layers"},"config":{"Volumes":{"a\u0000b":{}}}}"#,
+            r#"{"rootfs":{"type":"layers"},"config":{"Labels":{"a":"a\u0000b"}}}"#,
+            r#"{"rootfs":{"type":"layers"},"config":{"StopSignal":"a\u0000b"}}"#,
             r#"{"rootfs":{"type":"layers"},"config":{"ExposedPorts":{"70000/tcp":{}}}}"#,
         ] {
             assert!(ImageConfig::parse(json.as_bytes()).is_err(), "{json}");

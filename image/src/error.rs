@@ -45,7 +45,10 @@ pub enum Error {
         reason: String,
     },
     /// Something that is not an image, or has layers of a kind that is not known.
-    #[error("{what} has content of the media type {media_type:?}, which is not supported")]
+    #[error(
+        "{what} has content of the media type {media_type:?}, which is not supported; choose an \
+         image whose layers are tars, plain or compressed with gzip or zstd"
+    )]
     UnsupportedMediaType {
         /// The image or the digest.
         what: String,
@@ -59,7 +62,10 @@ pub enum Error {
         found: usize,
     },
     /// An index without the platform.
-    #[error("{reference} has no image for {wanted}; it has {available}")]
+    #[error(
+        "{reference} has no image for {wanted}; it has {available}: ask for another platform, or \
+         another image"
+    )]
     NoSuchPlatform {
         /// The image.
         reference: String,
@@ -69,7 +75,10 @@ pub enum Error {
         available: String,
     },
     /// An image of another platform.
-    #[error("{reference} is an image for {found}, not for {wanted}")]
+    #[error(
+        "{reference} is an image for {found}, not for {wanted}; ask for that platform, or for \
+         another image"
+    )]
     WrongPlatform {
         /// The image.
         reference: String,
@@ -79,7 +88,10 @@ pub enum Error {
         found: Box<Platform>,
     },
     /// Content that is not what its name says.
-    #[error("{what} should have the digest {expected}, but what came has {actual}")]
+    #[error(
+        "{what} should have the digest {expected}, but what came has {actual}; try again, or get \
+         the image from elsewhere"
+    )]
     WrongDigest {
         /// The blob or manifest.
         what: String,
@@ -89,7 +101,10 @@ pub enum Error {
         actual: Digest,
     },
     /// Content of another length than its descriptor says.
-    #[error("blob {digest} should have {expected} bytes, but {actual} came")]
+    #[error(
+        "blob {digest} should have {expected} bytes, but {actual} came; try again, or get the \
+         image from elsewhere"
+    )]
     WrongSize {
         /// The blob.
         digest: Digest,
@@ -193,7 +208,10 @@ pub enum Error {
         reason: String,
     },
     /// The store was made by another version.
-    #[error("{path:?} is an image store of version {found:?}, which this program does not know")]
+    #[error(
+        "{path:?} is an image store of version {found:?}, which this program does not know; use \
+         the version that made it, or another home directory"
+    )]
     StoreVersion {
         /// The store.
         path: PathBuf,
@@ -232,6 +250,24 @@ impl Error {
             Self::Status { status, .. } => matches!(status, 408 | 429 | 500 | 502 | 503 | 504),
             _ => false,
         }
+    }
+
+    /// Whether this machine's storage failed, not the image.
+    pub(crate) fn is_of_storage(&self) -> bool {
+        match self {
+            Self::Store { .. } => true,
+            // Said of a layer that is beyond the format, too.
+            Self::Layer { source: LayerError::Output(e), .. } => {
+                e.kind() != io::ErrorKind::FileTooLarge
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether what a source sent is at fault, so that another source may do better.
+    pub(crate) fn is_of_source(&self) -> bool {
+        let broken = matches!(self, Self::Connection { .. } | Self::Status { .. });
+        broken || matches!(self, Self::WrongDigest { .. } | Self::WrongSize { .. })
     }
 
     /// How long the registry wants to be left alone.

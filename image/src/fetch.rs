@@ -25,31 +25,32 @@ pub(crate) fn small(source: &dyn Source, blob: &Descriptor, limit: u64) -> Resul
     }
     let mut attempt = 0;
     loop {
-        let outcome = source.blob(blob, 0).and_then(|(body, _)| {
-            let mut bytes = Vec::new();
-            body.take(blob.size + 1)
-                .read_to_end(&mut bytes)
-                .map_err(|e| broken(source, blob, 0, &e))?;
-            match (bytes.len() as u64) < blob.size {
-                true => {
-                    let have = bytes.len() as u64;
-                    Err(broken(source, blob, have, &io::ErrorKind::UnexpectedEof.into()))
-                }
-                false => Ok(bytes),
-            }
-        });
-        match outcome {
-            Ok(bytes) => {
-                crate::source::check(&bytes, blob)?;
-                return Ok(bytes);
-            }
-            Err(error) if error.is_transient() && attempt + 1 < ATTEMPTS => {
+        match small_once(source, blob) {
+            Ok(bytes) => return Ok(bytes),
+            Err((Some(place), error)) if source.leave(place, &error) => attempt = 0,
+            Err((_, error)) if error.is_transient() && attempt + 1 < ATTEMPTS => {
                 std::thread::sleep(back_off(attempt, &error));
                 attempt += 1;
             }
-            Err(error) => return Err(error),
+            Err((_, error)) => return Err(error),
         }
     }
+}
+
+/// One attempt; the place with an error is the one that answered.
+fn small_once(source: &dyn Source, blob: &Descriptor) -> Result<Vec<u8>, (Option<usize>, Error)> {
+    let body = source.blob(blob, 0).map_err(|e| (None, e))?;
+    let mut bytes = Vec::new();
+    let read = body.reader.take(blob.size + 1).read_to_end(&mut bytes);
+    let have = bytes.len() as u64;
+    let whole = match read {
+        Err(e) => Err(broken(source, blob, 0, &e)),
+        Ok(_) if have < blob.size => {
+            Err(broken(source, blob, have, &io::ErrorKind::UnexpectedEof.into()))
+        }
+        Ok(_) => crate::source::check(&bytes, blob),
+    };
+    whole.map(|()| bytes).map_err(|e| (Some(body.place), e))
 }
 
 /// Opens a layer's blob: where it lies if that is a file of this machine, else in the store, where
@@ -69,16 +70,18 @@ pub(crate) fn layer(
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(on("read", &path)(e)),
     }
-    let outcome = Partial::open(store, blob).and_then(|partial| partial.fetch(source, watch));
-    if let Err(error) = outcome {
-        // What is worth resuming is kept: a connection that broke. All else leaves nothing behind.
-        if !error.is_transient() && !matches!(error, Error::Stopped) {
-            let _ = std::fs::remove_file(store.partial_path(&blob.digest));
+    match Partial::open(store, blob).and_then(|partial| partial.fetch(source, watch)) {
+        // Not opened again: another process that had the same blob may remove it any moment.
+        Ok(file) => Ok(Section::new(file, 0, blob.size)),
+        Err(error) => {
+            // What is worth resuming is kept: a connection that broke. All else leaves nothing
+            // behind.
+            if !error.is_transient() && !matches!(error, Error::Stopped) {
+                let _ = std::fs::remove_file(store.partial_path(&blob.digest));
+            }
+            Err(error)
         }
-        return Err(error);
     }
-    let file = File::open(&path).map_err(on("read", &path))?;
-    Ok(Section::new(file, 0, blob.size))
 }
 
 /// Reads a local blob once to check it; there is no need to copy it.
@@ -108,6 +111,11 @@ struct Partial<'a> {
     file: File,
     hasher: Hasher,
     have: u64,
+    /// The bytes do not all come from one place and this process: if they are wrong, the last
+    /// place need not be at fault. (An earlier process may have been of a machine that lost power.)
+    mixed: bool,
+    /// The place that answered last.
+    place: Option<usize>,
 }
 
 impl<'a> Partial<'a> {
@@ -127,53 +135,73 @@ impl<'a> Partial<'a> {
             hasher = Hasher::new(blob.digest.algorithm());
             have = 0;
         }
-        Ok(Self { store, blob, file, hasher, have })
+        Ok(Self { store, blob, file, hasher, have, mixed: have > 0, place: None })
     }
 
-    fn fetch(mut self, source: &dyn Source, watch: &dyn Watch) -> Result<(), Error> {
-        let resumed = self.have > 0;
+    fn fetch(mut self, source: &dyn Source, watch: &dyn Watch) -> Result<File, Error> {
+        loop {
+            self.complete(source, watch)?;
+            watch.fetched(self.have)?;
+            let expected = self.blob.digest.clone();
+            let actual = self.hasher.clone().finish();
+            if actual == expected {
+                self.store.publish_partial(&expected, &self.file)?;
+                return Ok(self.file);
+            }
+            let wrong = Error::WrongDigest { what: format!("blob {expected}"), expected, actual };
+            if !self.mixed && !self.leave(source, &wrong) {
+                return Err(wrong);
+            }
+            self.start_again()?;
+        }
+    }
+
+    /// Receives until all bytes are there.
+    fn complete(&mut self, source: &dyn Source, watch: &dyn Watch) -> Result<(), Error> {
         let mut attempt = 0;
         while self.have < self.blob.size {
             let before = self.have;
-            match self.receive(source, watch) {
-                Ok(()) => {}
-                Err(error) if error.is_transient() => {
-                    attempt = if self.have > before { 0 } else { attempt + 1 };
-                    if attempt >= ATTEMPTS {
-                        return Err(error);
-                    }
-                    let wait = back_off(attempt, &error);
-                    watch.retrying(&error, wait)?;
-                    std::thread::sleep(wait);
-                }
-                Err(error) => return Err(error),
+            self.place = None;
+            let Err(error) = self.receive(source, watch) else { continue };
+            if !error.is_of_source() {
+                return Err(error);
             }
+            let resumable = error.is_transient() && self.have > before;
+            if !resumable && self.leave(source, &error) {
+                (attempt, self.mixed) = (0, self.have > 0);
+                continue;
+            }
+            if !error.is_transient() {
+                return Err(error);
+            }
+            attempt = if resumable { 0 } else { attempt + 1 };
+            if attempt >= ATTEMPTS {
+                return Err(error);
+            }
+            let wait = back_off(attempt, &error);
+            watch.retrying(&error, wait)?;
+            std::thread::sleep(wait);
         }
-        watch.fetched(self.have)?;
-        let expected = self.blob.digest.clone();
-        let actual = self.hasher.clone().finish();
-        if actual == expected {
-            return self.store.publish_partial(&expected, &self.file);
-        }
-        if resumed {
-            // The bytes of an earlier process may be at fault (a machine that lost power).
-            self.start_again()?;
-            return self.fetch(source, watch);
-        }
-        Err(Error::WrongDigest { what: format!("blob {expected}"), expected, actual })
+        Ok(())
+    }
+
+    /// Whether another place than the one that answered is to be asked from now on.
+    fn leave(&self, source: &dyn Source, error: &Error) -> bool {
+        self.place.is_some_and(|place| source.leave(place, error))
     }
 
     /// Reads one answer to its end.
     fn receive(&mut self, source: &dyn Source, watch: &dyn Watch) -> Result<(), Error> {
-        let (mut body, from) = source.blob(self.blob, self.have)?;
-        if from != self.have {
+        let mut body = source.blob(self.blob, self.have)?;
+        self.place = Some(body.place);
+        if body.from != self.have {
             self.start_again()?;
         }
         let path = self.store.partial_path(&self.blob.digest);
         self.file.seek(SeekFrom::Start(self.have)).map_err(on("written", &path))?;
         let mut buffer = vec![0; 256 << 10];
         loop {
-            let n = match body.read(&mut buffer) {
+            let n = match body.reader.read(&mut buffer) {
                 Ok(0) if self.have < self.blob.size => {
                     let early = io::ErrorKind::UnexpectedEof.into();
                     return Err(broken(source, self.blob, self.have, &early));
@@ -202,7 +230,7 @@ impl<'a> Partial<'a> {
         let path = self.store.partial_path(&self.blob.digest);
         self.file.set_len(0).map_err(on("written", &path))?;
         self.hasher = Hasher::new(self.blob.digest.algorithm());
-        self.have = 0;
+        (self.have, self.mixed) = (0, false);
         Ok(())
     }
 }

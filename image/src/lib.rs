@@ -6,7 +6,9 @@
 //!
 //! A conversion takes memory for the names and inodes of its layer (some 300 bytes a file, at most
 //! [`LayerLimits::metadata_bytes`]), for the window of a zstd stream (at most 128 MiB), and a few
-//! MiB besides, however large the files are: a tar of 2 GiB with 22,528 files takes 12 MiB.
+//! MiB besides, however large the files are: a tar of 2 GiB with 22,528 files takes 12 MiB. A pull
+//! runs [`PullOptions::parallel`] of them at a time, each with that bound: with the defaults, four
+//! hostile layers may take 2.5 GiB together.
 //!
 //! ```no_run
 //! use image::{PullOptions, Store};

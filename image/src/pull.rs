@@ -15,7 +15,7 @@ use crate::progress::{Event, LayerInfo, Progress};
 use crate::registry::RegistryOptions;
 use crate::source::{self, Section, Source};
 use crate::store::{Store, blob_key, layer_keys};
-use crate::{Digest, Error, Platform, Reference};
+use crate::{Digest, Error, LayerError, Platform, Reference};
 
 /// Indexes within indexes.
 const DEPTH_MAX: usize = 4;
@@ -29,7 +29,7 @@ pub struct PullOptions {
     pub registry: RegistryOptions,
     /// Layers that are fetched and converted at the same time.
     pub parallel: usize,
-    /// What a layer may cost.
+    /// What each layer may cost.
     pub limits: LayerLimits,
 }
 
@@ -122,10 +122,7 @@ fn resolve(
     let mut media_type = media_type;
     let served = match source.demanded() {
         Some(expected) => {
-            let size = bytes.len() as u64;
-            let descriptor =
-                Descriptor { media_type: String::new(), digest: expected.clone(), size };
-            source::check(&bytes, &descriptor)?;
+            source::check_digest(&bytes, expected)?;
             expected.clone()
         }
         None => Digest::of(&bytes),
@@ -253,33 +250,43 @@ impl Work<'_> {
     }
 
     fn layer(&self, index: usize) -> Result<(), Error> {
-        if self.present(index) {
+        if self.present(index)? {
             return Ok(());
+        }
+        let blob = &self.layers[index];
+        let limit = self.limits.tar_bytes;
+        if blob.size > limit {
+            let source = LayerError::Bomb { limit };
+            return Err(Error::Layer { layer: self.diff_ids[index].clone(), source });
         }
         let _converting = self.store.work_lock("layer", &self.chain_ids[index])?;
-        if self.present(index) {
+        if self.present(index)? {
             return Ok(());
         }
-        let blob = {
-            let _fetching = self.store.work_lock("blob", &self.layers[index].digest)?;
+        let section = {
+            let _fetching = self.store.work_lock("blob", &blob.digest)?;
             // The same layer may have been converted in another place, and its blob removed.
-            if self.present(index) {
+            if self.present(index)? {
                 return Ok(());
             }
-            fetch::layer(self.store, self.source, &self.layers[index], &LayerWatch(self, index))?
+            fetch::layer(self.store, self.source, blob, &LayerWatch(self, index))?
         };
-        let size = self.convert(index, blob)?;
-        self.store.remove_blob(&self.layers[index].digest)?;
-        (self.progress)(Event::Done { layer: index, size });
+        let converted = self.convert(index, section);
+        // A pull that goes on from here later has use for the blob, but none for one that is bad.
+        let useful = |e: &Error| e.is_of_storage() || self.stopped.load(Ordering::Relaxed);
+        if !converted.as_ref().is_err_and(useful) {
+            self.store.remove_blob(&blob.digest)?;
+        }
+        (self.progress)(Event::Done { layer: index, size: converted? });
         Ok(())
     }
 
-    fn present(&self, index: usize) -> bool {
-        let found = self.store.layer_file(&self.diff_ids[index], &self.chain_ids[index]).is_some();
+    fn present(&self, index: usize) -> Result<bool, Error> {
+        let found = self.store.layer_file(&self.diff_ids[index], &self.chain_ids[index])?.is_some();
         if found {
             (self.progress)(Event::Present { layer: index });
         }
-        found
+        Ok(found)
     }
 
     /// Returns the size of the layer's file.
@@ -308,7 +315,8 @@ impl Work<'_> {
         Ok(size)
     }
 
-    /// Waits for the layers below and opens them, highest first.
+    /// Waits for the layers below and opens them, highest first. So a layer gets here when all
+    /// below it are done: their files are open once at a time.
     fn lower(&self, index: usize) -> io::Result<Lower> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         while !state.done[..index].iter().all(|done| *done) {
@@ -320,9 +328,9 @@ impl Work<'_> {
         drop(state);
         let mut readers = Vec::with_capacity(index);
         for below in (0..index).rev() {
-            let (diff_id, chain_id) = (&self.diff_ids[below], &self.chain_ids[below]);
-            let path = self.store.layer_file(diff_id, chain_id).ok_or(io::ErrorKind::NotFound)?;
-            readers.push(self.store.open_layer(&path).map_err(io::Error::other)?);
+            let found = self.store.layer_file(&self.diff_ids[below], &self.chain_ids[below]);
+            let (_, reader) = found.map_err(io::Error::other)?.ok_or(io::ErrorKind::NotFound)?;
+            readers.push(reader);
         }
         Ok(Lower::new(readers))
     }

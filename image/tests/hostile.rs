@@ -6,8 +6,9 @@ mod common;
 use std::path::Path;
 
 use common::tars::{self, Tar};
-use common::text;
+use common::{http, text};
 use image::{Digest, EntryProblem, Error, LayerError, PullOptions, Reference, Store, TarError};
+use rustix::process::{Resource, Rlimit};
 
 /// An OCI layout around blobs, without asking anyone whether they make sense.
 struct Layout<'a>(&'a Path);
@@ -87,6 +88,10 @@ fn refusal(tar: &[u8]) -> (EntryProblem, String) {
         }
         other => panic!("{other:?}"),
     }
+}
+
+fn pull_one(tar: &[u8]) -> Result<(), Error> {
+    pull_layers(&[(tar, Digest::of(tar))], &PullOptions::default())
 }
 
 macro_rules! refused {
@@ -220,6 +225,55 @@ fn archives_that_lie() {
     }
 }
 
+/// The entry that is wrong is named, not the good one before it.
+#[test]
+fn the_second_entry_is_at_fault() {
+    let first = || Tar::default().add(tars::file("good"), b"content");
+    let mut checksum = first().add(tars::file("bad"), b"").bytes();
+    checksum[1024] ^= 1;
+    refused!(checksum, EntryProblem::Tar(TarError::Checksum), "");
+    let long = "l".repeat(200);
+    let pax = first().add(tars::file("bad").pax("uid", "x"), b"").bytes();
+    refused!(pax, EntryProblem::Tar(_), "");
+    let size = first().add(tars::file(&long).pax("path", long.as_bytes()), b"").bytes();
+    let size = with_field(size, 1024 + 1024 + 124, b"x");
+    refused!(size, EntryProblem::Tar(TarError::Field { field: "size" }), long);
+    let owner = with_field(first().add(tars::file("bad"), b"").bytes(), 1024 + 108, b"x");
+    refused!(owner, EntryProblem::Tar(TarError::Field { .. }), "bad");
+    let kind = first().add(tars::entry(b'V', "bad"), b"").bytes();
+    refused!(kind, EntryProblem::Tar(TarError::Type('V')), "bad");
+    // What is missing is the second's, too.
+    let cut = first().add(tars::file("bad"), &[7; 5000]).bytes();
+    refused!(cut[..1024 + 512 + 4000], EntryProblem::Tar(TarError::Truncated), "bad");
+}
+
+/// Changes bytes of the header that begins with the block of `at`.
+fn with_field(mut tar: Vec<u8>, at: usize, bytes: &[u8]) -> Vec<u8> {
+    tar[at..at + bytes.len()].copy_from_slice(bytes);
+    let header = &mut tar[at / 512 * 512..][..512];
+    header[148..156].copy_from_slice(b"        ");
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    tar
+}
+
+/// What a global header says is copied for each entry.
+#[test]
+fn global_headers() {
+    let global = |records: tars::Header| {
+        // The record's own header becomes a global one.
+        let mut tar = Tar::default().add(records, b"").open_ended();
+        tar[156] = b'g';
+        let tar = with_field(tar, 0, b"");
+        Tar::default().raw(&tar).add(tars::file("later"), b"").bytes()
+    };
+    pull_one(&global(tars::file("f").xattr("user.a", "b"))).unwrap();
+    let sparse = global(tars::file("f").pax("GNU.sparse.map", "0,0").pax("GNU.sparse.size", "0"));
+    refused!(sparse, EntryProblem::Tar(TarError::Field { .. }), "");
+    let large = global(tars::file("f").xattr("user.a", "v".repeat(5000)));
+    refused!(large, EntryProblem::Tar(TarError::TooLong { .. }), "");
+}
+
 #[test]
 fn digests_and_sizes_that_are_wrong() {
     let tar = one(tars::file("f"));
@@ -278,6 +332,62 @@ fn streams_that_swell_or_break() {
     }
 }
 
+/// The limit holds for what a layer takes from those below, too.
+#[test]
+fn hard_links_that_swell() {
+    let mut options = PullOptions::default();
+    options.limits.tar_bytes = 8 << 20;
+    let of = |name: &str, byte| Tar::default().add(tars::file(name), &vec![byte; 5 << 20]).bytes();
+    let top =
+        Tar::default().add(tars::link("a2", "a"), b"").add(tars::link("b2", "b"), b"").bytes();
+    let layers = |byte| [of("a", byte), of("b", byte), top.clone()];
+    let pull = |layers: &[Vec<u8>; 3]| {
+        pull_layers(&layers.each_ref().map(|tar| (&tar[..], Digest::of(tar))), &options)
+    };
+    match pull(&layers(7)) {
+        Err(Error::Layer { layer, source: LayerError::Bomb { limit } }) => {
+            assert_eq!((layer, limit), (Digest::of(&top), 8 << 20));
+        }
+        outcome => panic!("{outcome:?}"),
+    }
+    // Blocks of zeroes are holes, which are not copied.
+    pull(&layers(0)).unwrap();
+}
+
+/// A file of a TiB that has a byte here and there: 16 GiB of chunks are holes but for 1,000 bytes.
+#[test]
+fn hard_links_to_holes() {
+    let chunk = 16u64 << 20;
+    let map: Vec<String> = (0..1000).map(|n| format!("{},1", n * chunk)).collect();
+    let sparse = tars::file("GNUSparseFile.0/s")
+        .pax("GNU.sparse.name", "s")
+        .pax("GNU.sparse.size", (1u64 << 40).to_string())
+        .pax("GNU.sparse.map", map.join(","));
+    let below = Tar::default().add(sparse, &[7; 1000]).bytes();
+    let top = one(tars::link("again", "s"));
+    let mut options = PullOptions::default();
+    options.limits.tar_bytes = 256 << 20;
+    pull_layers(&[(&below, Digest::of(&below)), (&top, Digest::of(&top))], &options).unwrap();
+}
+
+#[test]
+fn blobs_that_claim_to_be_huge() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Layout(dir.path());
+    let tar = one(tars::file("f"));
+    layout.image(&[(&tar, Digest::of(&tar))]);
+    let index = std::fs::read(dir.path().join("index.json")).unwrap();
+    let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+    let digest: Digest = index["manifests"][0]["digest"].as_str().unwrap().parse().unwrap();
+    let manifest = std::fs::read(dir.path().join("blobs/sha256").join(digest.hex())).unwrap();
+    let mut manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    manifest["layers"][0]["size"] = (1u64 << 50).into();
+    match pull_with(&layout.manifest(&manifest), &PullOptions::default()) {
+        Err(Error::Layer { source: LayerError::Bomb { .. }, .. }) => {}
+        outcome => panic!("{outcome:?}"),
+    }
+}
+
 #[test]
 fn metadata_without_end() {
     let mut options = PullOptions::default();
@@ -310,6 +420,33 @@ fn metadata_without_end() {
     }
 }
 
+/// An opaque root asks for every name that any layer below has, also for those that another of them
+/// hides: here each layer is within the limit, but not all their names together.
+#[test]
+fn names_below_an_opaque_root() {
+    let mut options = PullOptions::default();
+    options.limits.metadata_bytes = 1 << 20;
+    let mut layers = Vec::new();
+    for group in 0..4 {
+        for prefix in ["", ".wh."] {
+            let add = |tar: Tar, n| tar.add(tars::file(format!("{prefix}{group}-{n}")), b"");
+            layers.push((0..1200).fold(Tar::default(), add).bytes());
+        }
+    }
+    let layer = |tar: &Vec<u8>| Digest::of(tar);
+    let all = |tars: &[Vec<u8>]| {
+        pull_layers(&tars.iter().map(|tar| (&tar[..], layer(tar))).collect::<Vec<_>>(), &options)
+    };
+    all(&layers).unwrap();
+    layers.push(one(tars::file(".wh..wh..opq")));
+    match all(&layers) {
+        Err(Error::Layer { layer: at, source: LayerError::Metadata { .. } }) => {
+            assert_eq!(at, layer(&layers[8]));
+        }
+        outcome => panic!("{outcome:?}"),
+    }
+}
+
 /// Each symbolic link leads 2,000 directories down, and each directory has an entry of its own.
 #[test]
 fn directories_deeper_than_a_stack() {
@@ -329,6 +466,24 @@ fn directories_deeper_than_a_stack() {
     pull_layers(&layers, &PullOptions::default()).unwrap();
 }
 
+/// A blob that came from a registry is kept for a later pull, but not one that is of no use.
+#[test]
+fn what_cannot_be_converted_is_not_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let bad = one(tars::file("../x"));
+    Layout(dir.path()).image(&[(&bad, Digest::of(&bad))]);
+    let port = http::serve_layout(dir.path());
+    let home = tempfile::tempdir().unwrap();
+    let store = Store::open(home.path()).unwrap();
+    let reference = format!("localhost:{port}/image").parse().unwrap();
+    let refused = store.pull(&reference, &PullOptions::default(), &|_| {}).unwrap_err();
+    assert!(matches!(refused, Error::Layer { .. }), "{refused}");
+    for kind in ["blobs/sha256", "partial/sha256", "tmp", "tags"] {
+        let left = std::fs::read_dir(home.path().join("images").join(kind)).unwrap().count();
+        assert_eq!(left, 0, "{kind}");
+    }
+}
+
 #[test]
 fn manifests() {
     let dir = tempfile::tempdir().unwrap();
@@ -341,9 +496,27 @@ fn manifests() {
     let many = vec![(&tar[..], Digest::of(&tar)); 10_000];
     let many = pull_with(&layout.image(&many), &PullOptions::default()).unwrap_err();
     assert!(matches!(many, Error::TooManyLayers { found: 10_000 }), "{many}");
-    let most: Vec<Vec<u8>> = (0..127).map(|n| one(tars::file(format!("{n}")))).collect();
+    // Each links to a file of the one below, so that the last looks at 126 layers. macOS lets a
+    // process have 256 files open.
+    let limits = rustix::process::getrlimit(Resource::Nofile);
+    let few = Rlimit { current: Some(256), ..limits };
+    rustix::process::setrlimit(Resource::Nofile, few).unwrap();
+    let most: Vec<Vec<u8>> = (0..127)
+        .map(|n: usize| match n.checked_sub(1) {
+            None => Tar::default().add(tars::file("0"), b"content").bytes(),
+            Some(below) => one(tars::link(format!("{n}"), format!("{below}"))),
+        })
+        .collect();
     let most: Vec<_> = most.iter().map(|tar| (&tar[..], Digest::of(tar))).collect();
-    pull_with(&layout.image(&most), &PullOptions::default()).unwrap();
+    let reference = layout.image(&most);
+    pull_with(&reference, &PullOptions::default()).unwrap();
+    let store = Store::open(&dir.path().join("home")).unwrap();
+    let image = store.pull(&reference, &PullOptions::default(), &|_| {}).unwrap();
+    let tree = common::layers::merged(&image);
+    assert_eq!(tree.len(), 1 + 127);
+    assert_eq!(tree[&b"126"[..]].content, common::tree::hash(&b"content"[..]));
+    // Every layer but the lowest has the file anew, under its own name and the one below.
+    assert_eq!(tree[&b"126"[..]].links, 2);
 
     // Digests make a true circle impossible; depth is what an attacker has.
     let mut entry = layout.blob(b"{}");

@@ -3,8 +3,10 @@
 
 mod common;
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -12,7 +14,7 @@ use std::time::Instant;
 use common::registry::{Guard, Registry};
 use common::tars::{self, Tar};
 use common::{layers, layout, pull, text};
-use image::Store;
+use image::{Digest, Image, Store};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -112,16 +114,28 @@ fn twenty_pulls_at_once() {
     assert_eq!(store.verify().unwrap().blobs, 2);
 }
 
+/// The names and digests of an image's layer files, which are the same wherever they are made.
+fn contents(image: &Image) -> Vec<(OsString, Digest)> {
+    let layers = image.layers.iter().map(|layer| {
+        let name = layer.path.file_name().unwrap().to_owned();
+        (name, Digest::of(&std::fs::read(&layer.path).unwrap()))
+    });
+    let layers: Vec<_> = layers.collect();
+    assert_eq!(layers.len(), 6);
+    layers
+}
+
 fn killed_at_any_moment() {
     let dir = tempfile::tempdir().unwrap();
     let registry = Registry::start(dir.path(), &Guard::default());
     registry.push(&sample(dir.path()).replacen("oci-layout:", "oci:", 1), "image", &[]);
     let reference = format!("{}/image", registry.host);
-    let whole = {
+    let (whole, expected) = {
         let home = tempfile::tempdir_in(dir.path()).unwrap();
         let start = Instant::now();
         assert!(start_pull(home.path(), &reference).wait().unwrap().success());
-        start.elapsed()
+        let whole = start.elapsed();
+        (whole, contents(&pull(&Store::open(home.path()).unwrap(), &reference).unwrap()))
     };
     let mut numbers = Numbers(2);
     let (mut killed, mut resumed) = (0, 0);
@@ -140,7 +154,7 @@ fn killed_at_any_moment() {
             resumed += verified.layers;
         }
         let image = pull(&store, &reference).unwrap();
-        assert_eq!(image.layers.len(), 6);
+        assert_eq!(contents(&image), expected);
         drop(image);
         store.prune(true).unwrap();
         for kind in ["blobs/sha256", "layers/diff/sha256", "layers/chain/sha256", "tags", "tmp"]
@@ -270,14 +284,38 @@ fn large_directories_and_files() {
     assert!(store.verify().unwrap().damage.is_empty());
     let used = std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(layer).unwrap()) * 512;
     assert!(used < 64 << 20, "zeroes take no space: {used}");
-    // erofs-utils find each file by name and agree on its size. (They unpack holes as nothing, so
-    // what is in sparse files is compared below, by another reader.)
-    for (path, size) in [("many/99999", 0), ("sparse", five_gib), ("zeroes", (1 << 32) + 1)] {
-        let told = common::run("dump.erofs", &[&format!("--path=/{path}"), text(layer)]);
+    // erofs-utils find each file by name and agree on its size and on where its last byte is. (They
+    // unpack holes as nothing, so what is in sparse files is compared below, by another reader.)
+    for (path, size, last) in [
+        ("many/99999", 0, None),
+        ("sparse", five_gib, Some(b'l')),
+        ("zeroes", (1 << 32) + 1, Some(b'!')),
+    ] {
+        let told = common::run("dump.erofs", &["-e", &format!("--path=/{path}"), text(layer)]);
         let line = told.lines().find(|line| line.starts_with("Size: ")).unwrap_or_default();
         let stated = line.split_whitespace().nth(1).and_then(|size| size.parse().ok());
         assert_eq!(stated, Some(size), "{path}: {told}");
+        let Some(last) = last else { continue };
+        let mut byte = [0];
+        let position = position(&told, size - 1).unwrap_or_else(|| panic!("{path}: {told}"));
+        File::open(layer).unwrap().read_exact_at(&mut byte, position).unwrap();
+        assert_eq!(byte[0], last, "{path}: {told}");
     }
+}
+
+/// Where a file's byte is in the image, by the extents that dump.erofs lists:
+/// `0: 0..4096 | 4096 : 8192..12288 | 4096`.
+fn position(told: &str, offset: u64) -> Option<u64> {
+    told.lines().find_map(|line| {
+        let (_, extent) = line.split_once(':')?;
+        let (logical, physical) = extent.split_once(':')?;
+        let range = |text: &str| {
+            let (start, end) = text.split('|').next()?.trim().split_once("..")?;
+            Some((start.trim().parse::<u64>().ok()?, end.trim().parse::<u64>().ok()?))
+        };
+        let ((start, end), (at, _)) = (range(logical)?, range(physical)?);
+        (start..end).contains(&offset).then(|| at + offset - start)
+    })
 }
 
 fn sparse_files() {

@@ -3,7 +3,7 @@
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
@@ -242,6 +242,95 @@ fn mirrors_come_first_and_may_lack_things() {
     assert_eq!(of_images(&asked.lock().unwrap()), 4, "manifest, configuration, two layers");
 }
 
+/// Mirrors that answer, but badly: the registry itself is asked then.
+#[test]
+fn mirrors_that_send_rubbish() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::start(dir.path(), &Guard::default());
+    registry.push(&sample(dir.path()), "image", &[]);
+    let port = registry.port();
+    let raw = format!("docker://{}/image", registry.host);
+    let digest =
+        Digest::of(run("skopeo", &["inspect", "--raw", "--tls-verify=false", &raw]).as_bytes());
+    let is_layer = |answer: &Answer| answer.body.len() > 1 << 20;
+    let wrong_byte = |answer: &mut Answer| answer.body[100] ^= 1;
+    type Change = Box<dyn Fn(&Asked, &mut Answer) + Send + Sync>;
+    let changes: [(&str, Change); 7] = [
+        ("a manifest that is another", {
+            Box::new(move |asked, answer| {
+                if asked.target.contains("/manifests/") {
+                    wrong_byte(answer);
+                }
+            })
+        }),
+        ("a manifest that breaks off", {
+            Box::new(|asked, answer| {
+                if asked.target.contains("/manifests/") {
+                    answer.body.truncate(10);
+                }
+            })
+        }),
+        ("a configuration that is another", {
+            Box::new(move |asked, answer| {
+                if asked.target.contains("/blobs/") && !is_layer(answer) {
+                    wrong_byte(answer);
+                }
+            })
+        }),
+        ("a configuration that breaks off", {
+            Box::new(move |asked, answer| {
+                if asked.target.contains("/blobs/") && !is_layer(answer) {
+                    answer.body.truncate(10);
+                }
+            })
+        }),
+        ("layers that are others", {
+            Box::new(move |_, answer| {
+                if is_layer(answer) {
+                    wrong_byte(answer);
+                }
+            })
+        }),
+        ("layers that break off at once, wherever they are resumed", {
+            Box::new(move |asked, answer| {
+                if asked.header("range").is_some() {
+                    answer.body.clear();
+                } else if is_layer(answer) {
+                    answer.body.truncate(1 << 20);
+                }
+            })
+        }),
+        ("layers that are shorter, and say so", {
+            Box::new(move |_, answer| {
+                if is_layer(answer) {
+                    answer.body.truncate(1 << 20);
+                    answer.headers.retain(|(name, _)| name != "content-length");
+                }
+            })
+        }),
+    ];
+    for (what, change) in changes {
+        let change = Arc::new(change);
+        let asked = Arc::new(AtomicU64::new(0));
+        let count = asked.clone();
+        let mirror = http::serve(move |request| {
+            count.fetch_add(1, Ordering::SeqCst);
+            let mut answer = http::forward(port, request);
+            change(request, &mut answer);
+            answer
+        });
+        let mut options = PullOptions::default();
+        let mirrors = vec![format!("http://localhost:{mirror}")];
+        options.registry.mirrors.insert(registry.host.clone(), mirrors);
+        let store = store(dir.path());
+        let name = format!("{}/image@{digest}", registry.host);
+        let image = with(&options, &store, &name).unwrap_or_else(|e| panic!("{what}: {e}"));
+        assert_eq!(image.layers.len(), 2, "{what}");
+        assert!(asked.load(Ordering::SeqCst) > 0, "{what}");
+        assert!(store.verify().unwrap().damage.is_empty(), "{what}");
+    }
+}
+
 /// A registry that sends something else than what was asked for, or too little, or too much.
 #[test]
 fn what_comes_is_checked() {
@@ -391,24 +480,57 @@ fn a_pull_resumes_what_an_earlier_one_left() {
     let dir = tempfile::tempdir().unwrap();
     let registry = Registry::start(dir.path(), &Guard::default());
     registry.push(&sample(dir.path()), "image", &[]);
-    // It never gets beyond the first MiB of anything, however often it tries.
-    let breaker = Breaker::start(registry.port(), 1 << 20, u64::MAX);
-    let store = store(dir.path());
-    let mut options = PullOptions { parallel: 1, ..PullOptions::default() };
-    let origin = format!("{}/image", registry.host);
-    options.registry.mirrors.insert(
-        registry.host.clone(),
-        vec!["http://127.0.0.1:1".into(), format!("http://127.0.0.1:{}", breaker.port)],
-    );
-    // Each attempt makes progress, so the pull comes through in the end, a MiB at a time.
-    let first = Mutex::new(None);
-    let image = store.pull(&origin.parse().unwrap(), &options, &|event| {
-        if let Event::Retrying { reason, .. } = event {
-            first.lock().unwrap().get_or_insert(reason);
+    let port = registry.port();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = asked.clone();
+    let broken = Arc::new(AtomicBool::new(true));
+    let state = broken.clone();
+    // While it is broken, it sends the first MiB of a layer, and then nothing but excuses.
+    let front = http::serve(move |request| {
+        let range = request.header("range").map(str::to_owned);
+        let mut answer = http::forward(port, request);
+        if request.target.contains("/blobs/") && (range.is_some() || answer.body.len() > 1 << 20) {
+            log.lock().unwrap().push(range.clone());
+            if state.load(Ordering::SeqCst) {
+                answer.body.truncate(1 << 20);
+                if range.is_some() {
+                    answer = Answer::new(503, "");
+                    answer.headers.push(("retry-after".into(), "0".into()));
+                }
+            }
         }
+        answer
     });
-    assert_eq!(image.unwrap().layers.len(), 2);
-    assert!(first.into_inner().unwrap().is_some());
+    let options = PullOptions { parallel: 1, ..PullOptions::default() };
+    let name = format!("localhost:{front}/image");
+    let rest = Some("bytes=1048576-".to_owned());
+    for damage in [false, true] {
+        let home = tempfile::tempdir_in(dir.path()).unwrap();
+        let store = Store::open(home.path()).unwrap();
+        broken.store(true, Ordering::SeqCst);
+        let error = with(&options, &store, &name).unwrap_err();
+        assert!(matches!(error, Error::Status { status: 503, .. }), "{error}");
+        let partial = std::fs::read_dir(home.path().join("images/partial/sha256")).unwrap();
+        let partial: Vec<PathBuf> = partial.map(|entry| entry.unwrap().path()).collect();
+        let [partial] = &partial[..] else { panic!("{partial:?}") };
+        let mut bytes = std::fs::read(partial).unwrap();
+        assert_eq!(bytes.len(), 1 << 20);
+        if damage {
+            bytes[1000] ^= 1;
+            std::fs::write(partial, bytes).unwrap();
+        }
+        broken.store(false, Ordering::SeqCst);
+        asked.lock().unwrap().clear();
+        assert_eq!(with(&options, &store, &name).unwrap().layers.len(), 2);
+        let asked = asked.lock().unwrap();
+        let expected = match damage {
+            // The other layer is fetched whole.
+            false => vec![rest.clone(), None],
+            true => vec![rest.clone(), None, None],
+        };
+        assert_eq!(*asked, expected, "the rest, and all of it only where the start was damaged");
+        assert!(store.verify().unwrap().damage.is_empty());
+    }
 }
 
 #[test]

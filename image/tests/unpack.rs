@@ -5,6 +5,8 @@
 //!   The tars here state theirs, except where a test says otherwise.
 //! - An extended attribute with an empty value: GNU tar stores it as an empty pax record, which we
 //!   keep; Go's reader, and so umoci, takes that for the removal of a record.
+//! - An extended attribute of a namespace that Linux does not have (`com.apple.…`): it is left out,
+//!   with a warning, since no Linux file system could show it.
 //! - The link count of a file whose names lie in different layers: overlayfs cannot share an inode
 //!   between layers. The names of such a file are put into one layer where a layer links to a lower
 //!   one, so those too agree here.
@@ -160,5 +162,45 @@ fn debian_with_servers_in_every_form() {
         let home = tempfile::tempdir_in(dir.path()).unwrap();
         let reference = samples::in_form(home.path(), &layout, form);
         compare_with(home.path(), &reference, &layout, &[]);
+    }
+}
+
+/// Docker's own archives where it keeps images in containerd: an OCI layout whose layers are as the
+/// registry had them, and beside it the manifest of old.
+#[test]
+fn a_docker_archive_of_compressed_layers() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = Tar::default().add(tars::dir("d/"), b"").add(tars::file("d/f"), &[7; 10_000]);
+    let top = Tar::default().add(tars::file("d/.wh.f"), b"").add(tars::file("d/g"), b"g");
+    let tars = [base.write(dir.path(), "0.tar"), top.write(dir.path(), "1.tar")];
+    let gzip = layout(dir.path(), &tars.each_ref().map(|tar| tar.as_path()));
+    let zstd = samples::in_form(dir.path(), &gzip, Form::Zstd);
+    let expected = pull(&Store::open(&dir.path().join("home")).unwrap(), &gzip).unwrap();
+    for (reference, magic) in [(gzip, &b"\x1f\x8b"[..]), (zstd, b"\x28\xb5\x2f\xfd")] {
+        let place = tempfile::tempdir_in(dir.path()).unwrap();
+        let layout = reference.strip_prefix("oci-layout:").unwrap().strip_suffix(":t").unwrap();
+        let read = |name: &str| fs::read(Path::new(layout).join(name)).unwrap();
+        let json = |name: &str| serde_json::from_slice::<serde_json::Value>(&read(name)).unwrap();
+        let name = |descriptor: &serde_json::Value| {
+            format!("blobs/{}", descriptor["digest"].as_str().unwrap().replace(':', "/"))
+        };
+        let manifest = json(&name(&json("index.json")["manifests"][0]));
+        let config = name(&manifest["config"]);
+        let blobs: Vec<_> = manifest["layers"].as_array().unwrap().iter().map(name).collect();
+        let saved = serde_json::json!([
+            { "Config": config, "RepoTags": ["name:t"], "Layers": blobs }
+        ]);
+        let mut tar = Tar::default().add(tars::file("manifest.json"), saved.to_string().as_bytes());
+        for layer in &blobs {
+            assert!(read(layer).starts_with(magic));
+            tar = tar.add(tars::file(layer), &read(layer));
+        }
+        tar.add(tars::file(&config), &read(&config)).write(place.path(), "saved.tar");
+        let store = Store::open(&place.path().join("home")).unwrap();
+        let saved = text(place.path());
+        let image = pull(&store, &format!("docker-archive:{saved}/saved.tar")).unwrap();
+        assert_eq!(image.config, expected.config);
+        let differences = tree::differences(&layers::merged(&image), &layers::merged(&expected));
+        assert!(differences.is_empty(), "{differences}");
     }
 }

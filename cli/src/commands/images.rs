@@ -31,8 +31,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let mut listed = Vec::new();
     for tag in store.tags()? {
         if args.name.as_ref().is_none_or(|name| matches(name, &tag.reference)) {
-            // An image that lost a file is listed all the same, so that it can be removed.
-            let image = store.image(&tag.manifest)?;
+            // An image that lost a file, or has a damaged one, is listed all the same, so that it can
+            // be removed.
+            let image = store.image(&tag.manifest).unwrap_or_else(|error| {
+                tracing::warn!("{}: {error}", tag.reference);
+                None
+            });
             listed.push((tag, image));
         }
     }

@@ -1,5 +1,6 @@
 //! `kiln inspect`
 
+use anyhow::{Context, anyhow};
 use clap::Parser;
 use image::Store;
 use serde_json::{Value, json};
@@ -19,38 +20,50 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let machines = Machines::open(&home)?;
     let store = Store::open(home.root())?;
     let mut found = Vec::new();
-    let mut missing = None;
+    let mut failure: Option<anyhow::Error> = None;
     for name in &args.names {
-        match machines.find(name) {
-            Ok(machine) => found.push(json!({
+        let outcome = match machines.find(name) {
+            Ok(machine) => Ok(vec![json!({
                 "id": machine.spec.id, "name": machine.spec.name, "directory": machine.directory,
                 "spec": machine.spec, "state": machine.state,
-            })),
-            Err(error) => match images(&store, name)? {
-                images if images.is_empty() => missing = Some(error),
-                images => found.extend(images),
-            },
+            })]),
+            Err(error) => images(&store, name).and_then(|found| {
+                found.ok_or_else(|| {
+                    anyhow!("{error}; no such image either: `kiln images` lists those")
+                })
+            }),
+        };
+        match outcome {
+            Ok(values) => found.extend(values),
+            Err(error) => {
+                if let Some(earlier) = failure.replace(error) {
+                    eprintln!("kiln: {earlier:#}");
+                }
+            }
         }
     }
     crate::text::say!("{}", serde_json::to_string_pretty(&found)?)?;
-    missing.map_or(Ok(0), Err)
+    failure.map_or(Ok(0), Err)
 }
 
-/// The images of that name, one for each platform.
-fn images(store: &Store, name: &str) -> anyhow::Result<Vec<Value>> {
+/// The images of that name, one for each platform, if there is any.
+fn images(store: &Store, name: &str) -> anyhow::Result<Option<Vec<Value>>> {
     let tags = match store.find(name, None) {
         Ok(tags) => tags,
-        Err(image::Error::NoSuchImage { .. }) => return Ok(Vec::new()),
+        Err(image::Error::NoSuchImage { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     let mut found = Vec::new();
     for tag in tags {
-        let Some(image) = store.image(&tag.manifest)? else { continue };
+        let image = store.image(&tag.manifest)?;
+        let image = image.with_context(|| {
+            format!("{} has lost a file or has a damaged one; pull it again", tag.reference)
+        })?;
         found.push(json!({
             "id": image.digest, "reference": tag.reference, "platform": tag.platform,
             "digest": tag.served, "pulled": tag.pulled, "config": image.config,
             "layers": image.layers, "root": image.root,
         }));
     }
-    Ok(found)
+    Ok(Some(found))
 }

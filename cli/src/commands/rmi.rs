@@ -23,7 +23,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let home = Home::open()?;
     pins::renew(&home)?;
     let store = Store::open(home.root())?;
-    let mut failure = None;
+    let mut failure: Option<image::Error> = None;
     let mut freed = 0;
     for name in &args.images {
         match store.remove(name, args.platform.as_ref(), args.force) {
@@ -32,7 +32,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
                 removed.untagged.iter().try_for_each(|name| text::say!("Untagged: {name}"))?;
                 removed.removed.iter().try_for_each(|name| text::say!("Deleted: {name}"))?;
             }
-            Err(error) => failure = Some(error),
+            Err(error) => {
+                if let Some(earlier) = failure.replace(error) {
+                    eprintln!("kiln: {earlier}");
+                }
+            }
         }
     }
     eprintln!("Total reclaimed space: {}", text::size(freed));

@@ -11,6 +11,6 @@ mod xattr;
 pub(crate) use data::{DataWriter, SparseMap};
 pub(crate) use emit::{Label, emit};
 pub(crate) use format::{BLOCK, encode_device};
-pub(crate) use reader::{Found, FoundKind, Reader};
+pub(crate) use reader::{Found, FoundKind, Reader, damaged};
 pub(crate) use tree::{Attributes, Kind, NodeId, ROOT, Tree};
 pub(crate) use xattr::{Xattr, XattrError, decode as decode_xattrs, encode as encode_xattrs};

@@ -52,7 +52,8 @@ impl Found {
     }
 }
 
-fn damaged(what: &str) -> io::Error {
+/// For a file that is not as it was written.
+pub(crate) fn damaged(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("the layer file is damaged: {what}"))
 }
 
@@ -66,6 +67,11 @@ impl Reader {
             return Err(damaged("its length is wrong"));
         }
         Ok(Self { file, superblock })
+    }
+
+    /// Bytes of the image.
+    pub(crate) fn size(&self) -> u64 {
+        u64::from(self.superblock.blocks) * BLOCK
     }
 
     pub(crate) fn file(&self) -> &File {
@@ -85,8 +91,7 @@ impl Reader {
     }
 
     fn read(&self, position: u64, size: u64) -> io::Result<Vec<u8>> {
-        let end = u64::from(self.superblock.blocks) * BLOCK;
-        if position.checked_add(size).is_none_or(|last| last > end) {
+        if position.checked_add(size).is_none_or(|last| last > self.size()) {
             return Err(damaged("something lies beyond its end"));
         }
         let mut bytes = vec![0; size as usize];

@@ -2,6 +2,7 @@
 //! something of them is needed, not before.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::rc::Rc;
 
 use super::Lower;
@@ -46,7 +47,7 @@ impl Builder<'_> {
             }
             if at == ROOT {
                 let root = Some(layers.root().map_err(lower)?);
-                self.set_below(ROOT, root.clone());
+                self.set_below(ROOT, root.clone())?;
                 break root;
             }
             unknown.push(at);
@@ -63,22 +64,32 @@ impl Builder<'_> {
                 }
                 _ => None,
             };
-            self.set_below(id, found.clone());
+            self.set_below(id, found.clone())?;
         }
         Ok(found)
     }
 
-    /// Every name in the root that a layer below has.
+    /// Every name in the root that a layer below has, also those that a higher one hides.
     pub(super) fn names_below_root(&mut self) -> Outcome<BTreeSet<Box<[u8]>>> {
-        match self.below(ROOT)? {
-            Some(root) => self.lower()?.names(&root).map_err(lower),
-            None => Ok(BTreeSet::new()),
-        }
+        let mut names = BTreeSet::new();
+        let Some(root) = self.below(ROOT)? else { return Ok(names) };
+        let layers = self.lower()?;
+        let listed = layers.list(&root, &mut |name| {
+            if !names.contains(name) {
+                names.insert(name.into());
+                self.tree.reserve(name.len());
+            }
+            self.check_memory().map_err(|_| io::ErrorKind::OutOfMemory.into())
+        });
+        self.check_memory()?;
+        listed.map_err(lower)?;
+        Ok(names)
     }
 
-    pub(super) fn set_below(&mut self, dir: NodeId, below: Option<Rc<Merged>>) {
+    pub(super) fn set_below(&mut self, dir: NodeId, below: Option<Rc<Merged>>) -> Outcome<()> {
         self.tree.charge(below.as_ref().map_or(0, |merged| merged.bytes()));
         self.notes.entry(dir).or_default().below = Some(below);
+        self.check_memory()
     }
 
     pub(super) fn lower(&mut self) -> Outcome<Rc<Lower>> {

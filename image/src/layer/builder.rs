@@ -36,6 +36,10 @@ pub(super) struct Builder<'a> {
     pub(super) tree: Tree,
     pub(super) data: DataWriter,
     limits: LayerLimits,
+    /// Bytes that hard links may still copy from below: as many as a tar may have.
+    copy_left: u64,
+    /// Told of nought bytes while it copies; may stop it.
+    read: &'a (dyn Fn(u64) -> io::Result<()> + Sync),
     pub(super) notes: HashMap<NodeId, DirNotes>,
     /// Files taken from below as targets of hard links, by layer and inode number.
     copies: HashMap<(usize, u64), NodeId>,
@@ -61,6 +65,16 @@ pub(super) enum Failure {
     Layer(LayerError),
 }
 
+impl Failure {
+    /// The failure of the entry with that name.
+    pub(super) fn of(self, name: &[u8]) -> LayerError {
+        match self {
+            Self::Layer(error) => error,
+            Self::Entry(problem) => LayerError::Entry { entry: clip_bytes(name), problem },
+        }
+    }
+}
+
 impl From<EntryProblem> for Failure {
     fn from(problem: EntryProblem) -> Self {
         Self::Entry(problem)
@@ -73,7 +87,7 @@ impl From<TarError> for Failure {
     }
 }
 
-fn output(error: io::Error) -> Failure {
+pub(super) fn output(error: io::Error) -> Failure {
     Failure::Layer(LayerError::Output(error))
 }
 
@@ -93,11 +107,14 @@ impl<'a> Builder<'a> {
         data: DataWriter,
         limits: &LayerLimits,
         open_lower: &'a mut dyn FnMut() -> io::Result<Lower>,
+        read: &'a (dyn Fn(u64) -> io::Result<()> + Sync),
     ) -> Self {
         Self {
             tree: Tree::new(default_dir()),
             data,
             limits: *limits,
+            copy_left: limits.tar_bytes,
+            read,
             notes: HashMap::from([(ROOT, DirNotes::default())]),
             copies: HashMap::new(),
             unstated: HashSet::new(),
@@ -114,29 +131,22 @@ impl<'a> Builder<'a> {
         entry: &Entry,
         tar: &mut TarReader<R>,
     ) -> Result<(), LayerError> {
-        self.apply(entry, tar).map_err(|failure| match failure {
-            Failure::Layer(error) => error,
-            Failure::Entry(problem) => {
-                LayerError::Entry { entry: clip_bytes(&entry.path), problem }
-            }
-        })?;
-        self.check_memory()
+        let outcome = self.apply(entry, tar).and_then(|()| self.check_memory());
+        outcome.map_err(|failure| failure.of(&entry.path))
     }
 
-    fn check_memory(&self) -> Result<(), LayerError> {
-        match self.tree.bytes() > self.limits.metadata_bytes {
-            true => Err(LayerError::Metadata { limit: self.limits.metadata_bytes }),
+    /// To be asked after each step whose number the archive or the layers below choose.
+    pub(super) fn check_memory(&self) -> Outcome<()> {
+        let limit = self.limits.metadata_bytes;
+        match self.tree.bytes() > limit {
+            true => Err(Failure::Layer(LayerError::Metadata { limit })),
             false => Ok(()),
         }
     }
 
     /// Turns the marks into what overlayfs reads.
     pub(super) fn finish(mut self) -> Result<Built, LayerError> {
-        super::marks::apply(&mut self).map_err(|failure| match failure {
-            Failure::Layer(error) => error,
-            Failure::Entry(problem) => LayerError::Entry { entry: String::new(), problem },
-        })?;
-        self.check_memory()?;
+        super::marks::apply(&mut self)?;
         Ok(Built {
             tree: self.tree,
             data: self.data,
@@ -323,9 +333,10 @@ impl<'a> Builder<'a> {
             }
             None => {
                 let layers = self.lower()?;
-                let kind = copy::kind(layers.layer(layer), &found.kind, &mut self.data)
-                    .map_err(output)?
-                    .ok_or(EntryProblem::TooLarge)?;
+                let limit = self.limits.tar_bytes;
+                let (left, step) = (&mut self.copy_left, &|| (self.read)(0));
+                let mut copier = copy::Copier::new(&mut self.data, limit, left, step);
+                let kind = copier.kind(layers.layer(layer), &found.kind)?;
                 let attributes = copy::attributes(&found).map_err(lower)?;
                 let id = self.tree.add(target_dir, target_name, kind, attributes);
                 self.copies.insert((layer, found.nid), id);
@@ -378,7 +389,7 @@ impl<'a> Builder<'a> {
                 None => match self.lower_child(at, &part)? {
                     Some(Below::Dir(merged, found)) => {
                         let attributes = copy::attributes(&found).map_err(lower)?;
-                        at = self.imply(at, &part, attributes, Some(merged));
+                        at = self.imply(at, &part, attributes, Some(merged))?;
                         continue;
                     }
                     Some(Below::Other(_, found)) => match copy::symlink(found) {
@@ -386,7 +397,7 @@ impl<'a> Builder<'a> {
                         None => return Err(EntryProblem::NotADirectory(clip_bytes(&part)).into()),
                     },
                     None if create => {
-                        at = self.imply(at, &part, default_dir(), None);
+                        at = self.imply(at, &part, default_dir(), None)?;
                         continue;
                     }
                     None => return Ok(None),
@@ -413,10 +424,10 @@ impl<'a> Builder<'a> {
         name: &[u8],
         attributes: Attributes,
         below: Option<Rc<Merged>>,
-    ) -> NodeId {
+    ) -> Outcome<NodeId> {
         let id = self.add_dir(dir, name, attributes);
-        self.set_below(id, below);
-        id
+        self.set_below(id, below)?;
+        Ok(id)
     }
 
     fn add_dir(&mut self, dir: NodeId, name: &[u8], attributes: Attributes) -> NodeId {
@@ -424,6 +435,17 @@ impl<'a> Builder<'a> {
         self.tree.charge((NOTES_BYTES + name.len()) as u64);
         self.notes.insert(id, DirNotes { name: name.into(), ..DirNotes::default() });
         id
+    }
+
+    /// The name of a directory, from the root.
+    pub(super) fn path(&self, mut dir: NodeId) -> Vec<u8> {
+        let mut names = Vec::new();
+        while dir != ROOT {
+            names.extend(self.notes.get(&dir).map(|notes| &*notes.name));
+            dir = self.tree.parent(dir);
+        }
+        names.reverse();
+        names.join(&b'/')
     }
 }
 

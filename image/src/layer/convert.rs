@@ -32,7 +32,8 @@ pub(crate) fn root_is_stated(layer: &Reader) -> bool {
 /// Converts the layer in `blob`, whose tar must hash to `diff_id`, into `output`, an empty file.
 ///
 /// `lower` is called at most once, when something of the layers below is needed. `read` is told of
-/// every piece of the blob that is read, in bytes, and may stop it.
+/// every piece of the blob that is read, in bytes, and may stop it; also, with nought bytes, while
+/// something is copied from below.
 pub(crate) fn convert(
     blob: Box<dyn Read + Send>,
     diff_id: &Digest,
@@ -41,7 +42,7 @@ pub(crate) fn convert(
     lower: &mut dyn FnMut() -> io::Result<Lower>,
     read: &(dyn Fn(u64) -> io::Result<()> + Sync),
 ) -> Result<Converted, LayerError> {
-    let mut builder = Builder::new(DataWriter::new(output, 1), limits, lower);
+    let mut builder = Builder::new(DataWriter::new(output, 1), limits, lower, read);
     let (outcome, end) = std::thread::scope(|scope| {
         let (tar, thread) =
             decompress::start(scope, blob, diff_id.algorithm(), limits.tar_bytes, read);

@@ -11,6 +11,25 @@ use crate::digest::{Algorithm, Hasher};
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// How a layer's tar is compressed, whatever its media type says.
+pub(crate) enum Packing {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+impl Packing {
+    /// By the first bytes: no tar begins with these.
+    pub(crate) fn of(start: &[u8]) -> Self {
+        match start {
+            _ if start.starts_with(&GZIP_MAGIC) => Self::Gzip,
+            _ if start.starts_with(&ZSTD_MAGIC) => Self::Zstd,
+            _ => Self::Plain,
+        }
+    }
+}
+
 /// A window of 128 MiB at most, zstd's own default.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 const CHUNK: usize = 256 << 10;
@@ -64,15 +83,14 @@ fn pump(blob: Counted<'_>, algorithm: Algorithm, limit: u64, sender: &SyncSender
 }
 
 fn decoder<'a>(mut blob: BufReader<Counted<'a>>) -> io::Result<Box<dyn Read + 'a>> {
-    let magic = blob.fill_buf()?;
-    if magic.starts_with(&GZIP_MAGIC) {
-        Ok(Box::new(MultiGzDecoder::new(blob)))
-    } else if magic.starts_with(&ZSTD_MAGIC) {
-        let mut decoder = zstd::stream::read::Decoder::with_buffer(blob)?;
-        decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-        Ok(Box::new(decoder))
-    } else {
-        Ok(Box::new(blob))
+    match Packing::of(blob.fill_buf()?) {
+        Packing::Plain => Ok(Box::new(blob)),
+        Packing::Gzip => Ok(Box::new(MultiGzDecoder::new(blob))),
+        Packing::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(blob)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+            Ok(Box::new(decoder))
+        }
     }
 }
 

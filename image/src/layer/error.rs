@@ -16,16 +16,19 @@ pub enum LayerError {
         /// What is wrong with it.
         problem: EntryProblem,
     },
-    /// The tar goes on beyond the limit.
+    /// The blob, the tar, or what its hard links copy from below, goes on beyond the limit.
     #[error(
-        "its tar is larger than the limit of {limit} bytes; raise the limit if it is meant to be"
+        "it is larger than the limit of {limit} bytes; raise the layer limit if it is meant to be"
     )]
     Bomb {
         /// [`crate::LayerLimits::tar_bytes`].
         limit: u64,
     },
     /// The tar has too many entries for the memory it may take.
-    #[error("its names and inodes take more than the limit of {limit} bytes of memory")]
+    #[error(
+        "its names and inodes take more than the limit of {limit} bytes of memory; build it with \
+         fewer files in a layer"
+    )]
     Metadata {
         /// [`crate::LayerLimits::metadata_bytes`].
         limit: u64,
@@ -45,7 +48,9 @@ pub enum LayerError {
     #[error("its layer file could not be written: {0}{remedy}", remedy = crate::error::remedy(.0))]
     Output(io::Error),
     /// A file of a lower layer could not be read.
-    #[error("a layer below it could not be read: {0}")]
+    #[error(
+        "a layer below it could not be read: {0}; remove the image and pull it again if it is damaged"
+    )]
     Lower(io::Error),
 }
 

@@ -1,6 +1,5 @@
 //! The layers below, seen as overlayfs would merge them.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::rc::Rc;
 
@@ -45,16 +44,15 @@ impl Lower {
         Ok(Rc::new(Merged(roots.collect::<io::Result<_>>()?)))
     }
 
-    /// Every name in the directory, also those that a higher layer hides.
-    pub(super) fn names(&self, dir: &Merged) -> io::Result<BTreeSet<Box<[u8]>>> {
-        let mut names = BTreeSet::new();
-        for (index, layer_dir) in &dir.0 {
-            self.layers[*index].list(layer_dir, &mut |name, _| {
-                names.insert(name.into());
-                Ok(())
-            })?;
-        }
-        Ok(names)
+    /// Hands every name that a layer has in the directory to `each`: one of several layers several
+    /// times, and also what a higher layer hides.
+    pub(super) fn list(
+        &self,
+        dir: &Merged,
+        each: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut layers = dir.0.iter();
+        layers.try_for_each(|(layer, dir)| self.layers[*layer].list(dir, &mut |name, _| each(name)))
     }
 
     /// Looks a name up as overlayfs does (`ovl_lookup`): the highest layer wins; directories are

@@ -7,7 +7,6 @@ mod http;
 mod proxy;
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +14,7 @@ use std::time::Duration;
 
 use crate::manifest::{Descriptor, MANIFEST_BYTES_MAX, MANIFEST_TYPES};
 use crate::reference::RegistryReference;
-use crate::source::{Source, read_bounded};
+use crate::source::{Body, Source, check_digest, read_bounded};
 use crate::{Digest, Error};
 
 use http::{Client, Response};
@@ -51,7 +50,7 @@ pub(crate) struct Registry {
     reference: RegistryReference,
     /// Mirrors first, the registry itself last.
     endpoints: Vec<Endpoint>,
-    /// The endpoint that worked last; those before it failed.
+    /// The endpoint to ask; those before it failed.
     active: AtomicUsize,
 }
 
@@ -98,37 +97,40 @@ impl Registry {
         })
     }
 
-    /// Asks the endpoints one after the other.
-    fn get(&self, what: &str, accept: &[&str], from: u64) -> Result<Response, Error> {
-        let last = self.endpoints.len() - 1;
-        let mut at = self.active.load(Ordering::Relaxed).min(last);
+    /// Asks the endpoints one after the other, until what one answers is acceptable.
+    fn get<T>(
+        &self,
+        what: &str,
+        accept: &[&str],
+        from: u64,
+        read: impl Fn(Response, usize) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         loop {
-            match self.endpoints[at].get(&self.reference, what, accept, from) {
-                Ok(response) => return Ok(response),
-                Err(e) if at == last => return Err(e),
-                Err(error) => {
-                    let mirror = &self.endpoints[at].base;
-                    tracing::warn!(%error, mirror, "the mirror failed; trying the next source");
-                    at += 1;
-                    self.active.fetch_max(at, Ordering::Relaxed);
-                }
+            let at = self.active.load(Ordering::Relaxed);
+            let answer = self.endpoints[at].get(&self.reference, what, accept, from);
+            match answer.and_then(|response| read(response, at)) {
+                Err(error) if self.leave(at, &error) => {}
+                outcome => return outcome,
             }
         }
     }
 
-    /// A manifest by tag or digest, and its media type.
-    fn get_manifest(&self, name: &str) -> Result<(Vec<u8>, Option<String>), Error> {
+    /// A manifest by tag or digest, and its media type. It has that digest if one is expected.
+    fn get_manifest(
+        &self,
+        name: &str,
+        expected: Option<&Digest>,
+    ) -> Result<(Vec<u8>, Option<String>), Error> {
         let what = format!("manifests/{name}");
         let mut attempt = 0;
         loop {
-            let outcome = self.get(&what, &MANIFEST_TYPES, 0).and_then(|response| {
-                let media_type = response.content_type.clone();
-                let url = response.url.clone();
+            let outcome = self.get(&what, &MANIFEST_TYPES, 0, |response, _| {
                 let bytes = read_bounded(response.body, MANIFEST_BYTES_MAX).map_err(|e| {
                     let transient = e.kind() != std::io::ErrorKind::FileTooLarge;
-                    Error::Connection { url, reason: e.to_string(), transient }
+                    Error::Connection { url: response.url, reason: e.to_string(), transient }
                 })?;
-                Ok((bytes, media_type))
+                expected.map_or(Ok(()), |digest| check_digest(&bytes, digest))?;
+                Ok((bytes, response.content_type))
             });
             match outcome {
                 Err(error) if error.is_transient() && attempt + 1 < ATTEMPTS => {
@@ -152,27 +154,36 @@ impl Registry {
 impl Source for Registry {
     fn top(&self) -> Result<(Vec<u8>, Option<String>), Error> {
         match (self.reference.digest(), self.reference.tag()) {
-            (Some(digest), _) => self.get_manifest(&digest.to_string()),
-            (None, tag) => self.get_manifest(tag.unwrap_or("latest")),
+            (Some(digest), _) => self.get_manifest(&digest.to_string(), Some(digest)),
+            (None, tag) => self.get_manifest(tag.unwrap_or("latest"), None),
         }
     }
 
     fn manifest(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
-        Ok(self.get_manifest(&descriptor.digest.to_string())?.0)
+        let digest = &descriptor.digest;
+        Ok(self.get_manifest(&digest.to_string(), Some(digest))?.0)
     }
 
-    fn blob(&self, blob: &Descriptor, from: u64) -> Result<(Box<dyn Read + Send>, u64), Error> {
-        let response = self.get(&format!("blobs/{}", blob.digest), &["*/*"], from)?;
-        if let Some(length) = response.length
-            && length != blob.size - response.from
-        {
-            return Err(Error::WrongSize {
+    fn blob(&self, blob: &Descriptor, from: u64) -> Result<Body, Error> {
+        let what = format!("blobs/{}", blob.digest);
+        self.get(&what, &["*/*"], from, |response, place| match response.length {
+            Some(length) if length != blob.size - response.from => Err(Error::WrongSize {
                 digest: blob.digest.clone(),
                 expected: blob.size,
                 actual: response.from.saturating_add(length),
-            });
+            }),
+            _ => Ok(Body { reader: response.body, from: response.from, place }),
+        })
+    }
+
+    fn leave(&self, place: usize, error: &Error) -> bool {
+        if place + 1 == self.endpoints.len() {
+            return false;
         }
-        Ok((response.body, response.from))
+        let mirror = &self.endpoints[place].base;
+        tracing::warn!(%error, mirror, "the mirror failed; trying the next source");
+        self.active.fetch_max(place + 1, Ordering::Relaxed);
+        true
     }
 
     fn is_remote(&self) -> bool {

@@ -1,17 +1,20 @@
-//! What `docker save` writes: a tar with `manifest.json`, configurations and layer tars (Moby
-//! image specification 1.2, "Combined Image JSON + Filesystem Changeset Format").
+//! What `docker save` writes: a tar with `manifest.json`, configurations and layers (Moby image
+//! specification 1.2, "Combined Image JSON + Filesystem Changeset Format"). The layers are plain
+//! tars, or compressed as the registry had them where Docker keeps its images in containerd.
 //!
-//! It has no manifest that could be hashed, so one is made from the configuration and the
-//! configuration's diff ids, in Docker's schema 2; the same archive always gives the same one.
+//! It has no manifest that could be hashed, so one is made from the configuration and the layers'
+//! digests, in Docker's schema 2; the same archive always gives the same one.
 
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::{self, Read};
 
 use serde::Deserialize;
 
 use super::tar_index::TarIndex;
-use super::{Section, Source, read_bounded};
+use super::{Body, Section, Source, read_bounded};
 use crate::config::ImageConfig;
+use crate::digest::Hasher;
+use crate::layer::Packing;
 use crate::manifest::{
     CONFIG_BYTES_MAX, DOCKER_CONFIG, DOCKER_LAYER, DOCKER_MANIFEST, Descriptor, MANIFEST_BYTES_MAX,
 };
@@ -57,12 +60,10 @@ impl DockerArchive {
         let mut layers = Vec::with_capacity(names.len());
         for (name, diff_id) in names.iter().zip(&config.diff_ids) {
             let (position, size) = tar.find(name)?;
-            blobs.insert(diff_id.clone(), (position, size));
-            layers.push(Descriptor {
-                media_type: DOCKER_LAYER.to_owned(),
-                digest: diff_id.clone(),
-                size,
-            });
+            let (digest, suffix) = digest(&tar, position, size, diff_id)
+                .map_err(|e| tar.bad(format!("its layer {diff_id} cannot be read: {e}")))?;
+            blobs.insert(digest.clone(), (position, size));
+            layers.push(Descriptor { media_type: format!("{DOCKER_LAYER}{suffix}"), digest, size });
         }
         let config = Descriptor {
             media_type: DOCKER_CONFIG.to_owned(),
@@ -86,6 +87,27 @@ impl DockerArchive {
         };
         self.tar.reader(*position, *size, from)
     }
+}
+
+/// A layer's digest, and how its media type ends. That of a plain tar is the diff id, which is
+/// checked when the layer is read.
+fn digest(
+    tar: &TarIndex,
+    position: u64,
+    size: u64,
+    diff_id: &Digest,
+) -> io::Result<(Digest, &'static str)> {
+    let section = || tar.reader(position, size, 0).map_err(io::Error::other);
+    let mut start = Vec::new();
+    section()?.take(4).read_to_end(&mut start)?;
+    let suffix = match Packing::of(&start) {
+        Packing::Plain => return Ok((diff_id.clone(), "")),
+        Packing::Gzip => ".gzip",
+        Packing::Zstd => ".zstd",
+    };
+    let mut hasher = Hasher::new(diff_id.algorithm());
+    hasher.copy(&mut section()?, &mut io::sink())?;
+    Ok((hasher.finish(), suffix))
 }
 
 fn read_member(tar: &TarIndex, name: &str, limit: u64) -> Result<Vec<u8>, Error> {
@@ -136,8 +158,8 @@ impl Source for DockerArchive {
         Err(self.tar.bad(format!("it has no manifest {}", descriptor.digest)))
     }
 
-    fn blob(&self, blob: &Descriptor, from: u64) -> Result<(Box<dyn Read + Send>, u64), Error> {
-        Ok((Box::new(self.section(blob, from)?), from))
+    fn blob(&self, blob: &Descriptor, from: u64) -> Result<Body, Error> {
+        Ok(Body::local(self.section(blob, from)?, from))
     }
 
     fn local(&self, blob: &Descriptor) -> Result<Option<Section>, Error> {

@@ -1,11 +1,10 @@
 //! The OCI image layout (`image-layout.md`), as a directory or in a tar.
 
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::tar_index::TarIndex;
-use super::{Section, Source, read_bounded};
+use super::{Body, Section, Source, read_bounded};
 use crate::Error;
 use crate::manifest::{Descriptor, Document, IndexEntry, MANIFEST_BYTES_MAX};
 use crate::reference::LocalReference;
@@ -112,8 +111,8 @@ impl Source for Layout {
         self.small(&blob_name(descriptor))
     }
 
-    fn blob(&self, blob: &Descriptor, from: u64) -> Result<(Box<dyn Read + Send>, u64), Error> {
-        Ok((Box::new(self.section(&blob_name(blob), from)?), from))
+    fn blob(&self, blob: &Descriptor, from: u64) -> Result<Body, Error> {
+        Ok(Body::local(self.section(&blob_name(blob), from)?, from))
     }
 
     fn local(&self, blob: &Descriptor) -> Result<Option<Section>, Error> {

@@ -7,20 +7,20 @@ use std::path::PathBuf;
 use super::{FileLock, Store, blob_key, files};
 use crate::error::on;
 use crate::manifest::CONFIG_BYTES_MAX;
+use crate::source::{check_digest, read_bounded};
 use crate::{Digest, Error};
 
 impl Store {
-    /// A manifest or a configuration; `None` when it is not there.
+    /// A manifest or a configuration; `None` when it is not there, or not as it was stored.
     pub(crate) fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
         let path = self.blob_path(digest);
-        match fs::metadata(&path) {
-            Ok(metadata) if metadata.len() <= CONFIG_BYTES_MAX => {}
-            Ok(_) => return Err(on("read", &path)(io::ErrorKind::FileTooLarge.into())),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(on("read", &path)(e)),
-        }
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
+        let read = File::open(&path).and_then(|file| read_bounded(file, CONFIG_BYTES_MAX));
+        match read {
+            Ok(bytes) if check_digest(&bytes, digest).is_ok() => Ok(Some(bytes)),
+            Ok(_) => {
+                tracing::warn!(?path, "the file is damaged; pull the image again to repair it");
+                Ok(None)
+            }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(on("read", &path)(e)),
         }
@@ -28,13 +28,12 @@ impl Store {
 
     /// Stores bytes whose digest was checked.
     pub(crate) fn put_blob(&self, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
-        let path = self.blob_path(digest);
-        if path.exists() {
+        if self.blob(digest)?.is_some() {
             return Ok(());
         }
         let mut file = self.temp_file()?;
         file.write_all(bytes)?;
-        file.publish(&path)
+        file.publish(&self.blob_path(digest))
     }
 
     pub(crate) fn blob_path(&self, digest: &Digest) -> PathBuf {

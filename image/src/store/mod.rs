@@ -136,32 +136,47 @@ impl Store {
         let mut layers = Vec::with_capacity(config.diff_ids.len());
         let mut root = RootAttributes::default();
         for (diff_id, chain_id) in config.diff_ids.iter().zip(chain_ids(&config.diff_ids)) {
-            let Some(path) = self.layer_file(diff_id, &chain_id) else { return Ok(None) };
-            let reader = self.open_layer(&path)?;
+            let Some((path, reader)) = self.layer_file(diff_id, &chain_id)? else {
+                return Ok(None);
+            };
             if crate::layer::root_is_stated(&reader) {
                 root = RootAttributes::of(&reader).map_err(on("read", &path))?;
             }
-            let size = fs::metadata(&path).map_err(on("read", &path))?.len();
-            layers.push(LayerFile { path, diff_id: diff_id.clone(), size });
+            layers.push(LayerFile { path, diff_id: diff_id.clone(), size: reader.size() });
         }
         Ok(Some(Image { digest, manifest, config, layers, root, lease }))
     }
 
-    /// The layer's file, if the layer was converted.
-    pub(crate) fn layer_file(&self, diff_id: &Digest, chain_id: &Digest) -> Option<PathBuf> {
-        let alone = self.path(&layer_key("diff", diff_id));
-        let chained = self.path(&layer_key("chain", chain_id));
-        [alone, chained].into_iter().find(|path| path.exists())
+    /// The layer's file, opened, if the layer was converted. One that was cut short since, or
+    /// begins with something else, is as good as none: a pull replaces it.
+    pub(crate) fn layer_file(
+        &self,
+        diff_id: &Digest,
+        chain_id: &Digest,
+    ) -> Result<Option<(PathBuf, Reader)>, Error> {
+        for key in [layer_key("diff", diff_id), layer_key("chain", chain_id)] {
+            let path = self.path(&key);
+            match fs::File::open(&path).and_then(Reader::open) {
+                Ok(reader) => return Ok(Some((path, reader))),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) if is_damage(&e) => {
+                    tracing::warn!(?path, "{e}; pull the image again to repair it");
+                }
+                Err(e) => return Err(on("read", &path)(e)),
+            }
+        }
+        Ok(None)
     }
 
     /// Where a converted layer belongs.
     pub(crate) fn layer_path(&self, diff: &Digest, chain: &Digest, stands_alone: bool) -> PathBuf {
         self.path(&if stands_alone { layer_key("diff", diff) } else { layer_key("chain", chain) })
     }
+}
 
-    pub(crate) fn open_layer(&self, path: &Path) -> Result<Reader, Error> {
-        fs::File::open(path).and_then(Reader::open).map_err(on("read", path))
-    }
+/// Whether a file could be read, but is not what was written.
+fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
 /// The store's name of a blob.

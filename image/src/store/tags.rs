@@ -68,9 +68,12 @@ impl Store {
         file.publish(&path)
     }
 
-    /// Takes a tag away; the content stays until the next [`Store::prune`] or removal.
+    /// Takes a tag away for good; the content stays until the next [`Store::prune`] or removal.
     pub(super) fn remove_tag(&self, tag: &Tag) -> Result<(), Error> {
-        files::remove(&self.tag_path(&tag.reference, &tag.platform)).map(drop)
+        let path = self.tag_path(&tag.reference, &tag.platform);
+        files::remove(&path)?;
+        // The content goes next: were power lost then, no tag without content must come back.
+        files::sync_parent(&path)
     }
 
     fn tag_path(&self, reference: &Reference, platform: &Platform) -> PathBuf {

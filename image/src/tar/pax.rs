@@ -7,6 +7,9 @@ use super::{TarError, Xattr};
 /// 256 KiB of attributes and then some.
 pub(super) const PAX_MAX: u64 = 1 << 20;
 
+/// The most that global headers may leave: it is copied for each entry.
+const GLOBAL_MAX: u64 = 4 << 10;
+
 /// The records that matter to a layer; `None` where there was none.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pax {
@@ -51,6 +54,20 @@ impl Pax {
         }
         match self.kept() > PAX_MAX {
             true => Err(TarError::TooLong { field: "set of pax headers", limit: PAX_MAX }),
+            false => Ok(()),
+        }
+    }
+
+    /// Adds the records of a global header, for the entries to come.
+    pub(super) fn add_global(&mut self, bytes: &[u8]) -> Result<(), TarError> {
+        self.add(bytes)?;
+        if self.sparse.seen || self.sparse.name.is_some() {
+            return Err(TarError::Field { field: "global pax header (it has a sparse map)" });
+        }
+        match self.kept() > GLOBAL_MAX {
+            true => {
+                Err(TarError::TooLong { field: "set of global pax headers", limit: GLOBAL_MAX })
+            }
             false => Ok(()),
         }
     }

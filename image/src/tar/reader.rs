@@ -63,22 +63,24 @@ impl<R: Read> TarReader<R> {
 
     /// Reads on to the next entry; `None` at the end of the archive.
     pub(crate) fn next_entry(&mut self) -> Result<Option<Entry>, TarError> {
+        // What is missing here is missing from the entry before.
+        self.skip_data()?;
+        self.name.clear();
         let mut pax = self.globals.clone();
         let (mut long_name, mut long_link) = (None, None);
         loop {
             self.skip_data()?;
             let Some(header) = self.header()? else { return Ok(None) };
-            let size = header.size()?;
             match header.kind() {
-                b'x' => pax.add(&self.meta(size, "pax header", PAX_MAX)?)?,
+                b'x' => pax.add(&self.meta(&header, "pax header", PAX_MAX)?)?,
                 b'g' => {
-                    let bytes = self.meta(size, "pax header", PAX_MAX)?;
-                    self.globals.add(&bytes)?;
+                    let bytes = self.meta(&header, "pax header", PAX_MAX)?;
+                    self.globals.add_global(&bytes)?;
                     pax.add(&bytes)?;
                 }
-                b'L' => long_name = Some(self.meta(size, "name", LONG_NAME_MAX)?),
-                b'K' => long_link = Some(self.meta(size, "link target", LONG_NAME_MAX)?),
-                _ => return self.entry(&header, size, pax, long_name, long_link).map(Some),
+                b'L' => long_name = Some(self.meta(&header, "name", LONG_NAME_MAX)?),
+                b'K' => long_link = Some(self.meta(&header, "link target", LONG_NAME_MAX)?),
+                _ => return self.entry(&header, pax, long_name, long_link).map(Some),
             }
         }
     }
@@ -110,7 +112,6 @@ impl<R: Read> TarReader<R> {
     fn entry(
         &mut self,
         header: &Header,
-        header_size: u64,
         pax: Pax,
         long_name: Option<Vec<u8>>,
         long_link: Option<Vec<u8>>,
@@ -120,7 +121,7 @@ impl<R: Read> TarReader<R> {
         let path = sparse_name.or(pax.path).or(gnu(long_name)).unwrap_or_else(|| header.path());
         self.name.clone_from(&path);
         let link = pax.link.or(gnu(long_link)).unwrap_or_else(|| header.link());
-        let mut size = pax.size.unwrap_or(header_size);
+        let mut size = pax.size.map_or_else(|| header.size(), Ok)?;
         let kind = match header.kind() {
             // Old archives mark a directory by its name alone.
             b'0' | 0 | b'7' if path.ends_with(b"/") => EntryKind::Dir,
@@ -219,7 +220,13 @@ impl<R: Read> TarReader<R> {
     }
 
     /// The whole data of a header that describes the next one.
-    fn meta(&mut self, size: u64, field: &'static str, limit: u64) -> Result<Vec<u8>, TarError> {
+    fn meta(
+        &mut self,
+        header: &Header,
+        field: &'static str,
+        limit: u64,
+    ) -> Result<Vec<u8>, TarError> {
+        let size = header.size()?;
         if size > limit {
             return Err(TarError::TooLong { field, limit });
         }

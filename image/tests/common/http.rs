@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 
 /// A request.
 #[derive(Clone)]
@@ -68,6 +69,27 @@ pub(crate) fn serve(answer: impl Fn(&Asked) -> Answer + Clone + Send + 'static) 
         }
     });
     port
+}
+
+/// A registry whose every repository is the image of an OCI layout, under every tag.
+pub(crate) fn serve_layout(layout: &Path) -> u16 {
+    let layout = layout.to_owned();
+    serve(move |asked| answer_from(&layout, asked))
+}
+
+/// What such a registry answers.
+pub(crate) fn answer_from(layout: &Path, asked: &Asked) -> Answer {
+    let what = asked.target.rsplit('/').next().unwrap_or_default();
+    let blob = |digest: &str| std::fs::read(layout.join("blobs").join(digest.replace(':', "/")));
+    let body = match () {
+        () if asked.target == "/v2/" => Ok(Vec::new()),
+        () if what.contains(':') => blob(what),
+        () => std::fs::read_to_string(layout.join("index.json")).and_then(|index| {
+            let (_, digest) = index.split_once("sha256:").expect("a digest");
+            blob(&format!("sha256:{}", &digest[..64]))
+        }),
+    };
+    body.map_or_else(|_| Answer::new(404, ""), |body| Answer::new(200, body))
 }
 
 /// What the server on a port of this machine answers to the same request.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use super::{kiln, pairs};
 use crate::cache;
@@ -16,6 +16,9 @@ use crate::setup::{self, Purpose};
 /// Debian's packages for arm64, unpacked without their scripts: some 150 MB. The image's tests use
 /// the same tar.
 const PACKAGES: &str = "nginx-light,python3-minimal,redis-server,perl-base,libc6,bash";
+
+/// The most of umoci's time that is promised. (The aim is a third.)
+const LIMIT: f64 = 1.0;
 
 pub(super) fn run(count: usize) -> Result<()> {
     setup::ensure(&[Purpose::Test])?;
@@ -36,7 +39,7 @@ pub(super) fn run(count: usize) -> Result<()> {
     let unpack =
         || complete(Command::new("umoci").args(["unpack", "--image", &image]).arg(&bundle));
     let clear = || -> Result<()> { Ok(fs::remove_dir_all(&bundle)?) };
-    pairs("image against umoci unpack", count, ours, || {
+    let ratio = pairs("image against umoci unpack", count, ours, || {
         let time = timed(unpack)?;
         clear()?;
         Ok(time)
@@ -51,6 +54,10 @@ pub(super) fn run(count: usize) -> Result<()> {
         clear()?;
         Ok(time)
     })?;
+    ensure!(
+        ratio <= LIMIT,
+        "it takes {ratio:.2} times as long as umoci unpack; the limit is {LIMIT}"
+    );
     Ok(())
 }
 

@@ -63,7 +63,7 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 5)]
         pairs: usize,
     },
-    /// Conversion of an image of 150 MB, against umoci, and umoci with mkfs.erofs
+    /// Conversion of an image of 150 MB, against umoci, and umoci with mkfs.erofs; fails if slower
     Image {
         /// Pairs of runs
         #[arg(long, default_value_t = 5)]
