@@ -21,6 +21,9 @@ use crate::{
 /// The hidden subcommand that is a machine's process.
 pub(crate) const SUBCOMMAND: &str = "machine-process";
 
+/// Standard error of a machine's process: why it could not be one, or a panic. What it logs goes elsewhere.
+const ERRORS: &str = "process.err";
+
 /// How long a machine's process may take to open its control socket.
 const SOCKET_LIMIT: Duration = Duration::from_secs(30);
 
@@ -49,7 +52,7 @@ impl Launched {
     }
 
     fn launch(machine: Machine, bound: bool) -> anyhow::Result<Self> {
-        let log = File::create(machine.directory.join("process.log"))?;
+        let errors = File::create(machine.directory.join(ERRORS))?;
         let program = std::env::current_exe().context("cannot find kiln's own program file")?;
         let mut child = Command::new(program)
             .arg(SUBCOMMAND)
@@ -58,7 +61,7 @@ impl Launched {
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(errors)
             .process_group(0)
             .spawn()
             .context("cannot start the machine's process")?;
@@ -106,9 +109,8 @@ impl Launched {
         if let Ok(State { error: Some(cause), .. }) = state {
             return Exit::new(KILN_FAILED, cause).into();
         }
-        let log =
-            fs::read_to_string(self.machine.directory.join("process.log")).unwrap_or_default();
-        let last = log.lines().last().unwrap_or_default();
+        let errors = fs::read_to_string(self.machine.directory.join(ERRORS)).unwrap_or_default();
+        let last = errors.lines().last().unwrap_or_default();
         Exit::new(KILN_FAILED, format!("the machine's process ended early: {error} {last}")).into()
     }
 }

@@ -15,6 +15,7 @@ mod prepare;
 pub mod progress;
 pub mod pull;
 pub mod record;
+mod rotated;
 mod sandbox;
 pub mod session;
 pub mod signal;

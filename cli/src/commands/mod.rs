@@ -28,10 +28,10 @@ mod stats;
 mod stop;
 mod wait;
 
-use std::process::ExitCode;
+use std::{io, process::ExitCode, sync::Mutex};
 
 use clap::{Parser, Subcommand, ValueEnum};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, fmt::writer::BoxMakeWriter};
 
 use crate::{
     Home,
@@ -57,6 +57,16 @@ impl Cli {
     pub fn log_filter(&self) -> EnvFilter {
         let default = ["warn", "info", "debug", "trace"][usize::from(self.verbose).min(3)];
         EnvFilter::try_from_env("KILN_LOG").unwrap_or_else(|_| EnvFilter::new(default))
+    }
+
+    /// Where to log: standard error, or a machine's own file. What a guest can make its process say must not fill the disk.
+    pub fn log_writer(&self) -> BoxMakeWriter {
+        if let Command::MachineProcess(args) = &self.command
+            && let Ok(log) = args.log()
+        {
+            return BoxMakeWriter::new(Mutex::new(log));
+        }
+        BoxMakeWriter::new(io::stderr)
     }
 }
 

@@ -15,11 +15,11 @@ use vmm::{
     VsockConfig, VsockHost, VsockListener,
 };
 
-use super::{
-    console::ConsoleLog,
-    snapshot::{self, Loading},
+use super::snapshot::{self, Loading};
+use crate::{
+    record::{Machine, Origin, RestoreReport, Spec},
+    rotated::RotatedLog,
 };
-use crate::record::{Machine, Origin, RestoreReport, Spec};
 
 /// The guest's context identifier, the first that is not reserved (virtio 1.2, 5.10.4).
 const GUEST_CID: u32 = 3;
@@ -42,7 +42,8 @@ pub(crate) struct Guest {
 impl Guest {
     /// Builds the virtual machine and lets it run.
     pub(super) fn start(record: &Machine) -> anyhow::Result<Self> {
-        let resources = Resources::serial(ConsoleLog::create(&record.directory)?);
+        let resources =
+            Resources::serial(RotatedLog::create(&record.directory.join("console.log"))?);
         let (machine, loading) = match &record.spec.origin {
             Origin::Boot { kernel, initramfs, layers } => {
                 let config = config(&record.spec, kernel, initramfs, layers);

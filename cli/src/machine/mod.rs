@@ -1,7 +1,6 @@
 //! A machine's own process: one a machine, from its boot to its end.
 
 mod clock;
-mod console;
 mod guest;
 mod ports;
 mod snapshot;
