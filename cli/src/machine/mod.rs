@@ -92,7 +92,7 @@ fn live(machine: &Machine, bound: bool) -> anyhow::Result<End> {
     if supervisor.wait_started() {
         ports.serve(&supervisor)?;
         clock::follow(&supervisor)?;
-        match stdio.pump(&supervisor, &mut log) {
+        match stdio.pump(|| supervisor.greet_agent(), &mut log) {
             Ok(exit) => {
                 supervisor.exited(exit);
                 stdio.close(Some(exit));
