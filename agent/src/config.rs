@@ -128,6 +128,8 @@ pub struct ProcessSpec {
     pub rlimits: Vec<Rlimit>,
     /// Nobody will attach: what it writes is thrown away, and it is forgotten once it has ended.
     pub detached: bool,
+    /// It becomes [`detached`](Self::detached) when its attachment ends, and gets no more stdin.
+    pub detaches: bool,
 }
 
 /// Size of a terminal in characters.

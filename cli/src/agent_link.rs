@@ -190,6 +190,7 @@ pub(crate) fn exec(
     err: &mut dyn Write,
 ) -> anyhow::Result<Ended> {
     let id = new_id()?;
+    let spec = ProcessSpec { detaches: true, ..spec };
     let mut agent = Agent::connect(client)?;
     let Reply::Started { .. } = agent.call(&Request::Exec { id, spec }).map_err(explain)? else {
         bail!("the guest's agent did not start the process");
