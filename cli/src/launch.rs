@@ -97,6 +97,14 @@ impl Launched {
         };
         // Its process may be writing down why.
         self.machine.wait_gone(Duration::from_secs(5));
+        let state = Machine::open(&self.machine.directory).map(|machine| machine.state);
+        if let Ok(State { exit_code: Some(code), error: None, .. }) = state {
+            // This process stood still for so long that it was left behind.
+            let name = &self.machine.spec.name;
+            let message =
+                format!("the end of the output is missing here; `kiln logs {name}` has it");
+            return Exit::new(u8::try_from(code).unwrap_or(u8::MAX), message).into();
+        }
         self.explain(ControlError::Broken(error.to_string()))
     }
 
