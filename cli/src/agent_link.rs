@@ -181,6 +181,12 @@ pub(crate) fn explain(error: ProtocolError) -> anyhow::Error {
     Exit::new(status, failure.message).into()
 }
 
+/// One more process with the surroundings of the machine's own.
+pub(crate) fn beside(main: &ProcessSpec, args: Vec<String>) -> ProcessSpec {
+    let ProcessSpec { env, cwd, user, .. } = main.clone();
+    ProcessSpec { args, env, cwd, user, ..ProcessSpec::default() }
+}
+
 /// Starts one more process and carries its stdio until it ends.
 pub(crate) fn exec(
     client: &Client,
