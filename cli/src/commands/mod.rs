@@ -26,6 +26,7 @@ mod run;
 mod snapshot;
 mod stats;
 mod stop;
+mod unsupported;
 mod wait;
 
 use std::{io, process::ExitCode, sync::Mutex};
@@ -179,8 +180,9 @@ fn for_each(
 pub fn usage(error: &clap::Error) -> ExitCode {
     // Nobody is left to tell if this fails.
     let _ = error.print();
-    let runs =
-        std::env::args().nth(1).is_some_and(|first| ["run", "exec"].contains(&first.as_str()));
+    // Behind the flags of every command, none of which has a value.
+    let command = std::env::args_os().skip(1).find(|arg| !arg.as_encoded_bytes().starts_with(b"-"));
+    let runs = command.is_some_and(|command| command == "run" || command == "exec");
     match (error.exit_code(), runs) {
         (0, _) => ExitCode::SUCCESS,
         (_, true) => KILN_FAILED.into(),

@@ -47,7 +47,11 @@ impl Machines {
     /// When their directory cannot be made.
     pub fn open(home: &Home) -> anyhow::Result<Self> {
         let directory = home.machines();
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
         Ok(Self { directory })
     }
 
@@ -79,7 +83,9 @@ impl Machines {
         }
         let directory = self.directory.join(&spec.id[..SHORT]);
         let work = self.directory.join(format!(".new-{}", &spec.id[..SHORT]));
-        fs::DirBuilder::new().mode(0o700).create(&work)?;
+        fs::DirBuilder::new().mode(0o700).create(&work).with_context(|| {
+            format!("cannot make {}; see whether the disk is full", work.display())
+        })?;
         write_json(&work.join("spec.json"), &spec)?;
         let state = State::created();
         write_json(&work.join("state.json"), &state)?;

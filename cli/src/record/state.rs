@@ -157,7 +157,8 @@ pub(super) fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<
         file.persist(path)?;
         Ok(())
     };
-    write().with_context(|| format!("cannot write {}", path.display()))
+    write()
+        .with_context(|| format!("cannot write {}; see whether the disk is full", path.display()))
 }
 
 pub(super) fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> anyhow::Result<T> {
