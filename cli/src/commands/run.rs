@@ -1,6 +1,9 @@
 //! `kiln run`
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    path::PathBuf,
+};
 
 use agent::WindowSize;
 use anyhow::{Context, bail};
@@ -44,6 +47,10 @@ pub(super) struct Args {
     /// Give the command a terminal
     #[arg(short, long)]
     tty: bool,
+    /// Write to this file instead of memory, and find there what was written before: an ext4 file system, as mkfs.ext4 makes
+    /// it, for one machine at a time and one image
+    #[arg(long, value_name = "FILE")]
+    writable: Option<PathBuf>,
     /// Do not show the progress of a pull
     #[arg(short, long)]
     quiet: bool,
@@ -155,6 +162,7 @@ fn launch(args: &Args) -> anyhow::Result<u8> {
         stdin: args.interactive,
         stdin_once: args.interactive && !args.detach && !args.tty,
         auto_remove: args.rm,
+        writable: args.writable.clone(),
         ..args.new.options(&args.target)?
     };
     let show = Show::new(if args.quiet { Mode::None } else { Mode::Auto });

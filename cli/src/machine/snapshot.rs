@@ -51,6 +51,12 @@ impl Workload {
 
 /// Writes a snapshot of the guest to `path`. The guest stands still meanwhile, and runs again when this returns.
 pub(super) fn take(supervisor: &Supervisor, path: &Path) -> anyhow::Result<SnapshotReply> {
+    if let Origin::Boot { writable: Some(disk), .. } = &supervisor.spec().origin {
+        bail!(
+            "a snapshot does not hold the machine's disk {}; take one of a machine without --writable",
+            disk.display()
+        );
+    }
     let machine = supervisor.guest().machine();
     let mut writer = Writer::create(path, &vmm::fingerprint()?)?;
     writer.put(WORKLOAD, &Workload { spec: supervisor.spec().clone() })?;

@@ -57,6 +57,9 @@ pub enum Origin {
         initramfs: PathBuf,
         /// The image's layers, the lowest first.
         layers: Vec<PathBuf>,
+        /// The disk that takes changes in place of memory.
+        #[serde(default)]
+        writable: Option<PathBuf>,
     },
     /// It goes on where a snapshot was taken.
     Snapshot {
