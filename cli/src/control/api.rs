@@ -53,7 +53,8 @@ pub struct SnapshotReply {
 pub struct ErrorBody {
     /// One sentence for people.
     pub error: String,
-    /// The exit status that a command should have, if the failure has one: 125, 126 or 127.
+    /// The exit status that a command should have, if the failure has one: 125, 126, 127, or 137 for a guest that was
+    /// switched off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<u8>,
 }

@@ -4,6 +4,8 @@
 
 mod api;
 mod client;
+#[cfg(test)]
+mod document;
 mod server;
 
 pub use api::{ErrorBody, KillRequest, SnapshotReply, SnapshotRequest, StopRequest, WaitReply};
