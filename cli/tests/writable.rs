@@ -20,9 +20,8 @@ fn what_is_written_to_a_disk_is_there_again() {
     let (kiln, place) = (Kiln::new(), tempfile::tempdir().unwrap());
     let disk = disk(place.path());
     let image = image();
-    let run = |script: &str| {
-        kiln.text(&["run", "--rm", "--writable", &disk, &image, "sh", "-c", script])
-    };
+    let run =
+        |script: &str| kiln.text(&["run", "--rm", "--writable", &disk, &image, "sh", "-c", script]);
     run("echo kept > /root/file; rm /bin/vi; chmod 700 /tmp");
     // More than the machine's memory could hold beside the file system's own.
     let listed = run("cat /root/file; ls /bin | grep -cx vi; stat -c %a /tmp /; df -k / | tail -1");
