@@ -23,7 +23,7 @@ fn what_is_written_to_a_disk_is_there_again() {
     let run =
         |script: &str| kiln.text(&["run", "--rm", "--writable", &disk, &image, "sh", "-c", script]);
     run("echo kept > /root/file; rm /bin/vi; chmod 700 /tmp");
-    // More than the machine's memory could hold beside the file system's own.
+    // The last line is about the size, which is that of the disk.
     let listed = run("cat /root/file; ls /bin | grep -cx vi; stat -c %a /tmp /; df -k / | tail -1");
     let lines: Vec<&str> = listed.lines().collect();
     assert_eq!(lines[..4], ["kept", "0", "700", "755"], "{listed}");
