@@ -35,7 +35,8 @@ fn a_limit_of_memory_kills_and_is_told() {
         let ended = guest.exec(&shell("kill -9 $$"), b"").unwrap();
         assert!(!ended.exit.oom_killed, "this one was killed by itself");
         // A child's end is not that of another one that is killed later, and not its parent's.
-        let child = "tail -c 100000000 /dev/zero; exit 3";
+        let child = "echo -1000 > /proc/self/oom_score_adj; \
+                     (echo 0 > /proc/self/oom_score_adj; exec tail -c 100000000 /dev/zero); exit 3";
         let ended = guest.exec(&shell(child), b"").unwrap();
         assert_eq!((ended.exit.status.code(), ended.exit.oom_killed), (3, false));
         let ended = guest.exec(&shell("kill -9 $$"), b"").unwrap();

@@ -164,8 +164,10 @@ fn a_machine_that_runs_out_of_memory_says_so() {
 fn a_child_that_takes_the_memory_is_told_of_too() {
     let (kiln, images) = (Kiln::new(), Images::new());
     let image = images.reference("plain");
-    // Each of them could be had alone.
-    let script = "tail -c 30000000 /dev/zero & tail -c 60000000 /dev/zero; exit 4";
+    // Each of them could be had alone, and only they may be chosen.
+    let script = "echo -1000 > /proc/self/oom_score_adj; \
+                  takes() { echo 0 > /proc/self/oom_score_adj; exec tail -c $1 /dev/zero; }; \
+                  (takes 30000000) & (takes 60000000); exit 4";
     let args = ["run", "--name", "job", "--cpus", "1", "-m", "96m", &image, "sh", "-c", script];
     assert_eq!(kiln.output(&args).status.code(), Some(4));
     let inspected: serde_json::Value =
