@@ -25,7 +25,7 @@ use crate::terminal::{Modes, RawMode, window_size};
 
 /// What of the user's surroundings the process gets.
 #[derive(Debug, Clone, Copy)]
-pub struct Stdio {
+pub(crate) struct Stdio {
     /// Forward standard input.
     pub stdin: bool,
     /// The process has a terminal: forward the size of the user's, and switch that to raw mode if the process gets what is
@@ -37,7 +37,7 @@ pub struct Stdio {
 
 /// How a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// With the process; all of its output was written.
     Exited(Exit),
     /// The user pressed the detach keys, Control-P Control-Q.
@@ -46,7 +46,7 @@ pub enum Ended {
 
 /// Why a session broke off.
 #[derive(Debug, thiserror::Error)]
-pub enum Broken {
+pub(crate) enum Broken {
     /// This process's own output cannot be written.
     #[error("cannot write the output: {0}")]
     Output(#[source] io::Error),
@@ -65,7 +65,7 @@ impl From<io::Error> for Broken {
 ///
 /// # Errors
 /// [`Broken`].
-pub fn run(
+pub(crate) fn run(
     stream: UnixStream,
     stdio: Stdio,
     out: &mut dyn Write,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Ask the process to end.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct StopRequest {
+pub(crate) struct StopRequest {
     /// Linux number of the signal to send first; the machine's own if absent.
     pub signal: Option<i32>,
     /// Seconds before SIGKILL; the machine's own if absent.
@@ -17,14 +17,14 @@ pub struct StopRequest {
 /// Send a signal to the process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct KillRequest {
+pub(crate) struct KillRequest {
     /// Linux number of the signal.
     pub signal: i32,
 }
 
 /// How the process ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct WaitReply {
+pub(crate) struct WaitReply {
     /// 0 to 255; 128 + n after signal n.
     pub exit_code: i32,
 }
@@ -32,14 +32,14 @@ pub struct WaitReply {
 /// Take a snapshot.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SnapshotRequest {
+pub(crate) struct SnapshotRequest {
     /// The directory that the snapshot will be; it must not exist.
     pub path: PathBuf,
 }
 
 /// What a snapshot came to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct SnapshotReply {
+pub(crate) struct SnapshotReply {
     /// Bytes written; holes are not counted.
     pub bytes: u64,
     /// Milliseconds in which the guest stood still.
@@ -50,7 +50,7 @@ pub struct SnapshotReply {
 
 /// Why a request was not done.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ErrorBody {
+pub(crate) struct ErrorBody {
     /// One sentence for people.
     pub error: String,
     /// The exit status that a command should have, if the failure has one: 125, 126, 127, or 137 for a guest that was

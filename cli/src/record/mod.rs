@@ -19,7 +19,8 @@ mod name;
 mod spec;
 mod state;
 
-pub use list::{Machine, Machines, SHORT};
-pub use name::{check_name, random_id, random_name};
-pub use spec::{Origin, PortMapping, Protocol, Spec};
-pub use state::{RestoreReport, State, Status};
+pub(crate) use list::{Machine, Machines, SHORT};
+pub(crate) use name::{check_name, random_id, random_name};
+pub(crate) use spec::{Origin, Spec};
+pub use spec::{PortMapping, Protocol};
+pub(crate) use state::{RestoreReport, State, Status};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// Everything a machine's process needs to know, fixed when the machine is created.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Spec {
+pub(crate) struct Spec {
     /// 64 hexadecimal digits, chosen at random.
     pub id: String,
     /// Unique among the machines of a home.
@@ -48,7 +48,7 @@ pub struct Spec {
 /// Where a machine comes from.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Origin {
+pub(crate) enum Origin {
     /// Its kernel boots.
     Boot {
         /// The kernel's `Image`.
