@@ -36,6 +36,11 @@ pub(crate) fn run(
     };
     // Whatever ended it, it has ended.
     let _ = carry(connection, &process, number, attached);
+    leave(control, &process, number);
+}
+
+/// Nobody is attached any more, if this was the last attachment; number 0 is before the first.
+pub(crate) fn leave(control: &Control, process: &Process, number: u64) {
     let forgotten = process.update(|state| {
         if state.attachment != number {
             return false;
@@ -49,7 +54,7 @@ pub(crate) fn run(
     });
     if forgotten {
         // It fails if the host or the reaper was faster.
-        let _ = control.processes.remove(id);
+        let _ = control.processes.remove(process.id);
     }
 }
 

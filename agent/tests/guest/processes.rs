@@ -182,8 +182,10 @@ fn a_command_goes_on_when_nobody_listens_any_more() {
         let talks = "echo up; cat; seq 1 90000; echo over > /tmp/over";
         let (id, other) = (guest.fresh_id(), guest.fresh_id());
         let spec = ProcessSpec { stdin: true, detaches: true, ..shell(talks) };
-        guest.call(&Request::Exec { id, spec }).unwrap();
+        let mut starter = guest.connect();
+        starter.call(&Request::Exec { id, spec }).unwrap();
         let mut attachment = guest.attach(id, None);
+        drop(starter);
         attachment.receive().unwrap();
         // Taken over is not left.
         let second = guest.attach(id, None);
@@ -196,13 +198,22 @@ fn a_command_goes_on_when_nobody_listens_any_more() {
         }
         // One that has ended, and whose output nobody took.
         let spec = ProcessSpec { detaches: true, ..shell("echo up") };
-        guest.call(&Request::Exec { id: other, spec }).unwrap();
+        let mut starter = guest.connect();
+        starter.call(&Request::Exec { id: other, spec }).unwrap();
         let Reply::Exited(_) = guest.call(&Request::Wait { id: other }).unwrap() else { panic!() };
         assert!(!gone(other));
         drop(guest.attach(other, None));
         while !gone(other) {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
+        // One whose starter goes before anybody has attached.
+        let id = guest.fresh_id();
+        let spec = ProcessSpec { detaches: true, ..shell("seq 1 90000; rm /tmp/over") };
+        guest.call(&Request::Exec { id, spec }).unwrap();
+        while !gone(id) {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        guest.sh("test ! -e /tmp/over");
     });
 }
 
