@@ -128,6 +128,9 @@ pub struct ProcessSpec {
     pub rlimits: Vec<Rlimit>,
     /// Nobody will attach: what it writes is thrown away, and it is forgotten once it has ended.
     pub detached: bool,
+    /// It becomes [`detached`](Self::detached) when its attachment ends, or before that the connection that started it, and
+    /// gets no more stdin.
+    pub detaches: bool,
 }
 
 /// Size of a terminal in characters.

@@ -33,7 +33,7 @@ pub enum ProtocolError {
     #[error("the peer sent a frame of unknown kind {0:#04x}; it does not speak this protocol")]
     UnknownKind(u8),
     /// Bytes that are not the message that was due.
-    #[error("the peer sent a malformed {what}: {reason}")]
+    #[error("the peer sent a malformed {what}: {reason}; use a kiln of the same age")]
     Malformed {
         /// The type that was due.
         what: &'static str,
@@ -41,7 +41,9 @@ pub enum ProtocolError {
         reason: String,
     },
     /// A well-formed frame or reply at the wrong time.
-    #[error("the peer sent {got} where {expected} was due")]
+    #[error(
+        "the peer sent {got} where {expected} was due; it does not keep to the protocol: stop the machine"
+    )]
     Unexpected {
         /// What was due.
         expected: &'static str,

@@ -226,7 +226,8 @@ pub enum Output {
 pub struct Exit {
     /// Status or signal.
     pub status: ExitStatus,
-    /// Whether the kernel killed a process of the workload for want of memory while it ran.
+    /// Whether the kernel killed it for want of memory; for the workload's own process, whether it killed any of the
+    /// workload so.
     pub oom_killed: bool,
     /// Bytes it wrote to standard output.
     pub stdout: u64,

@@ -23,6 +23,7 @@ fn spec() -> impl Strategy<Value = ProcessSpec> {
     )
         .prop_map(|(args, env, user, tty, stdin, rlimits)| ProcessSpec {
             detached: !stdin,
+            detaches: stdin,
             args,
             env: env.clone(),
             cwd: user.clone(),

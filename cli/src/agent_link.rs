@@ -180,6 +180,12 @@ pub(crate) fn explain(error: ProtocolError) -> anyhow::Error {
     Exit::new(status, failure.message).into()
 }
 
+/// One more process with the surroundings of the machine's own.
+pub(crate) fn beside(main: &ProcessSpec, args: Vec<String>) -> ProcessSpec {
+    let ProcessSpec { env, cwd, user, .. } = main.clone();
+    ProcessSpec { args, env, cwd, user, ..ProcessSpec::default() }
+}
+
 /// Starts one more process and carries its stdio until it ends.
 pub(crate) fn exec(
     client: &Client,
@@ -189,6 +195,7 @@ pub(crate) fn exec(
     err: &mut dyn Write,
 ) -> anyhow::Result<Ended> {
     let id = new_id()?;
+    let spec = ProcessSpec { detaches: true, ..spec };
     let mut agent = Agent::connect(client)?;
     let Reply::Started { .. } = agent.call(&Request::Exec { id, spec }).map_err(explain)? else {
         bail!("the guest's agent did not start the process");

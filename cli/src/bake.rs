@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use agent::{ExitStatus, ProcessSpec, Request};
+use agent::{ExitStatus, Request};
 use anyhow::{Context, bail};
 
 use crate::{
@@ -164,14 +164,8 @@ fn found(reader: &mut LogReader, seen: &mut Vec<u8>, marker: &[u8]) -> anyhow::R
 
 /// Whether the command succeeds before it is too late.
 fn succeeds(launched: &Launched, command: &str, deadline: Option<Instant>) -> anyhow::Result<bool> {
-    let main = &launched.machine.spec.process;
-    let spec = ProcessSpec {
-        args: vec!["/bin/sh".into(), "-c".into(), command.into()],
-        env: main.env.clone(),
-        cwd: main.cwd.clone(),
-        user: main.user.clone(),
-        ..ProcessSpec::default()
-    };
+    let command = vec!["/bin/sh".into(), "-c".into(), command.into()];
+    let spec = agent_link::beside(&launched.machine.spec.process, command);
     let (ended, end) = mpsc::channel();
     let client = launched.client.clone();
     // One that hangs ends with the machine.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::session;
+
 /// kiln itself failed before the command ran.
 pub const KILN_FAILED: u8 = 125;
 /// The command exists and cannot be executed.
@@ -24,12 +26,13 @@ impl Exit {
     }
 }
 
-/// Whatever goes wrong before a command runs is kiln's own failure, unless it says more itself.
+/// Whatever goes wrong before a command runs is kiln's own failure, unless it says more itself, or is about output: then
+/// the command runs.
 pub(crate) fn before_the_command(error: anyhow::Error) -> anyhow::Error {
-    match error.downcast_ref::<Exit>() {
-        Some(_) => error,
-        None => Exit::new(KILN_FAILED, format!("{error:#}")).into(),
+    if error.is::<Exit>() || error.is::<session::Broken>() {
+        return error;
     }
+    Exit::new(KILN_FAILED, format!("{error:#}")).into()
 }
 
 impl fmt::Display for Exit {

@@ -22,6 +22,9 @@ use crate::{
 /// The hidden subcommand that is a machine's process.
 pub(crate) const SUBCOMMAND: &str = "machine-process";
 
+/// Standard error of a machine's process: why it could not be one, or a panic. What it logs goes elsewhere.
+const ERRORS: &str = "process.err";
+
 /// How long a machine's process may take to open its control socket.
 const SOCKET_LIMIT: Duration = Duration::from_secs(30);
 
@@ -50,7 +53,7 @@ impl Launched {
     }
 
     fn launch(machine: Machine, bound: bool) -> anyhow::Result<Self> {
-        let log = File::create(machine.directory.join("process.log"))?;
+        let errors = File::create(machine.directory.join(ERRORS))?;
         let mut child = Command::new(program::find()?)
             .arg(SUBCOMMAND)
             .arg(&machine.directory)
@@ -58,7 +61,7 @@ impl Launched {
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(errors)
             .process_group(0)
             .spawn()
             .context("cannot start the machine's process")?;
@@ -94,6 +97,14 @@ impl Launched {
         };
         // Its process may be writing down why.
         self.machine.wait_gone(Duration::from_secs(5));
+        let state = Machine::open(&self.machine.directory).map(|machine| machine.state);
+        if let Ok(State { exit_code: Some(code), error: None, .. }) = state {
+            // This process stood still for so long that it was left behind.
+            let name = &self.machine.spec.name;
+            let message =
+                format!("the end of the output is missing here; `kiln logs {name}` has it");
+            return Exit::new(u8::try_from(code).unwrap_or(u8::MAX), message).into();
+        }
         self.explain(ControlError::Broken(error.to_string()))
     }
 
@@ -106,9 +117,8 @@ impl Launched {
         if let Ok(State { error: Some(cause), .. }) = state {
             return Exit::new(KILN_FAILED, cause).into();
         }
-        let log =
-            fs::read_to_string(self.machine.directory.join("process.log")).unwrap_or_default();
-        let last = log.lines().last().unwrap_or_default();
+        let errors = fs::read_to_string(self.machine.directory.join(ERRORS)).unwrap_or_default();
+        let last = errors.lines().last().unwrap_or_default();
         Exit::new(KILN_FAILED, format!("the machine's process ended early: {error} {last}")).into()
     }
 }

@@ -24,7 +24,7 @@ const RECORD_LIMIT: usize = 1 << 20;
 
 /// Which stream a record came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stream {
+pub(crate) enum Stream {
     /// Standard output, or the terminal.
     Stdout = 1,
     /// Standard error.
@@ -33,7 +33,7 @@ pub enum Stream {
 
 /// Some bytes that the process wrote at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub(crate) struct Record {
     /// Where to.
     pub stream: Stream,
     /// When they arrived.
@@ -44,7 +44,7 @@ pub struct Record {
 
 /// Appends to a log and rotates it.
 #[derive(Debug)]
-pub struct LogWriter {
+pub(crate) struct LogWriter {
     directory: PathBuf,
     file: File,
     len: u64,
@@ -59,7 +59,7 @@ impl LogWriter {
     ///
     /// # Errors
     /// The file system's.
-    pub fn open(directory: &Path) -> io::Result<Self> {
+    pub(crate) fn open(directory: &Path) -> io::Result<Self> {
         let file = File::options().create(true).append(true).open(path(directory, 0))?;
         let len = file.metadata()?.len();
         Ok(Self { directory: directory.into(), file, len, lost: 0, unfinished: Vec::new() })
@@ -69,7 +69,7 @@ impl LogWriter {
     ///
     /// A full disk does not stop the process: what cannot be written is left out, and once there is room again, a line
     /// of standard error says how much that was.
-    pub fn append(&mut self, stream: Stream, bytes: &[u8]) {
+    pub(crate) fn append(&mut self, stream: Stream, bytes: &[u8]) {
         for bytes in bytes.chunks(RECORD_LIMIT) {
             if let Err(error) = self.make_up().and_then(|()| self.write(stream, bytes)) {
                 if self.lost == 0 {
@@ -143,7 +143,7 @@ impl LogWriter {
 
 /// Reads a log from its oldest record, across rotations, and goes on when more is written.
 #[derive(Debug)]
-pub struct LogReader {
+pub(crate) struct LogReader {
     directory: PathBuf,
     current: Option<BufReader<File>>,
     pending: Vec<u8>,
@@ -151,7 +151,7 @@ pub struct LogReader {
 
 impl LogReader {
     /// Opens the log in a machine's directory; it may not exist yet.
-    pub fn open(directory: &Path) -> Self {
+    pub(crate) fn open(directory: &Path) -> Self {
         Self { directory: directory.into(), current: None, pending: Vec::new() }
     }
 
@@ -159,7 +159,7 @@ impl LogReader {
     ///
     /// # Errors
     /// The file system's.
-    pub fn read(&mut self) -> io::Result<Option<Record>> {
+    pub(crate) fn read(&mut self) -> io::Result<Option<Record>> {
         let mut next = None;
         loop {
             if let Some(file) = &mut self.current {

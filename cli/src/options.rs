@@ -1,6 +1,6 @@
 //! What a user asks of a new machine, and what becomes of it together with the image's configuration.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use agent::{ProcessSpec, WindowSize};
 use anyhow::bail;
@@ -38,6 +38,8 @@ pub struct Options {
     pub memory: u64,
     /// Virtual processors.
     pub cpus: u32,
+    /// A file that holds an ext4 file system, which takes what the machine writes and keeps it; default: guest memory.
+    pub writable: Option<PathBuf>,
     /// Published ports.
     pub ports: Vec<PortMapping>,
     /// Labels, added to the image's.
@@ -91,6 +93,7 @@ impl Options {
             name: None,
             memory: Self::DEFAULT_MEMORY,
             cpus: Self::default_cpus(),
+            writable: None,
             ports: Vec::new(),
             labels: BTreeMap::new(),
             tty: None,

@@ -1,6 +1,10 @@
 //! From an image and options to a machine's record.
 
-use std::path::PathBuf;
+use std::{
+    fs::File,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, bail};
 use image::{Image, Progress, Reference, Store};
@@ -20,6 +24,7 @@ pub(crate) fn from_image(
 ) -> anyhow::Result<Machine> {
     let kernel = guest_files::kernel(home)?;
     let initramfs = guest_files::initramfs(home)?;
+    let writable = options.writable.as_deref().map(writable_disk).transpose()?;
     pins::sweep(home)?;
     let store = Store::open(home.root())?;
     let image = obtain(&store, options, progress)?;
@@ -39,12 +44,19 @@ pub(crate) fn from_image(
         cpus: options.cpus,
         guest: agent::Config {
             layers: devices.collect(),
+            writable: match writable {
+                None => agent::Writable::default(),
+                Some(_) => agent::Writable::Disk(agent::Layer {
+                    device: "/dev/vdb".into(),
+                    fstype: "ext4".into(),
+                }),
+            },
             root: Some(root_of(&image)),
             hostname: hostname.clone(),
             ..agent::Config::default()
         },
         process: options.process(&image.config, &hostname)?,
-        origin: Origin::Boot { kernel, initramfs, layers },
+        origin: Origin::Boot { kernel, initramfs, layers, writable },
         ports: options.ports.clone(),
         labels,
         auto_remove: options.auto_remove,
@@ -61,6 +73,19 @@ pub(crate) fn from_image(
         return Err(error.into());
     }
     Ok(machine)
+}
+
+/// The disk's own path; it must hold what the guest's kernel can mount.
+fn writable_disk(path: &Path) -> anyhow::Result<PathBuf> {
+    /// Where an ext4 file system says so: `s_magic` of its superblock, fs/ext4/ext4.h.
+    const MAGIC: (u64, [u8; 2]) = (1024 + 0x38, 0xef53_u16.to_le_bytes());
+    let mut found = [0; 2];
+    let file =
+        File::open(path).with_context(|| format!("cannot read the disk {}", path.display()))?;
+    match file.read_exact_at(&mut found, MAGIC.0) {
+        Ok(()) if found == MAGIC.1 => Ok(path.canonicalize()?),
+        _ => bail!("{0} holds no ext4 file system; make one with `mkfs.ext4 {0}`", path.display()),
+    }
 }
 
 fn root_of(image: &Image) -> agent::RootAttributes {

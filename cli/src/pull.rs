@@ -9,7 +9,7 @@ use crate::{progress, progress::Mode};
 
 /// The flags of every command that may pull.
 #[derive(Debug, Clone, clap::Args)]
-pub struct PullFlags {
+pub(crate) struct PullFlags {
     /// Platform of the image, when there are several
     #[arg(long, default_value_t)]
     pub platform: Platform,
@@ -63,7 +63,7 @@ impl PullFlags {
 ///
 /// # Errors
 /// A wrong flag, or whatever [`Store::pull`] says.
-pub fn pull(
+pub(crate) fn pull(
     store: &Store,
     reference: &Reference,
     flags: &PullFlags,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent::{Exit as GuestExit, ProcessSpec};
+use agent::Exit as GuestExit;
 use hyper::Method;
 
 use crate::{
@@ -130,14 +130,8 @@ impl Sandbox {
     /// When the machine does not run, or the command cannot be started.
     pub fn exec<A: AsRef<str>>(&self, command: &[A]) -> anyhow::Result<Output> {
         let client = launch::awake(&Machine::open(&self.machine.directory)?)?;
-        let main = &self.machine.spec.process;
-        let spec = ProcessSpec {
-            args: command.iter().map(|arg| arg.as_ref().to_owned()).collect(),
-            env: main.env.clone(),
-            cwd: main.cwd.clone(),
-            user: main.user.clone(),
-            ..ProcessSpec::default()
-        };
+        let command = command.iter().map(|arg| arg.as_ref().to_owned()).collect();
+        let spec = agent_link::beside(&self.machine.spec.process, command);
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let stdio = Stdio { stdin: false, tty: false, signals: false };
         match agent_link::exec(&client, spec, stdio, &mut stdout, &mut stderr)? {

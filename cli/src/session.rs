@@ -18,16 +18,18 @@ use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH},
     iterator::Signals,
+    low_level::emulate_default_handler,
 };
 
-use crate::terminal::{RawMode, window_size};
+use crate::terminal::{Modes, RawMode, window_size};
 
 /// What of the user's surroundings the process gets.
 #[derive(Debug, Clone, Copy)]
-pub struct Stdio {
+pub(crate) struct Stdio {
     /// Forward standard input.
     pub stdin: bool,
-    /// The process has a terminal: switch the user's to raw mode and forward its size.
+    /// The process has a terminal: forward the size of the user's, and switch that to raw mode if the process gets what is
+    /// typed.
     pub tty: bool,
     /// Forward signals.
     pub signals: bool,
@@ -35,7 +37,7 @@ pub struct Stdio {
 
 /// How a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// With the process; all of its output was written.
     Exited(Exit),
     /// The user pressed the detach keys, Control-P Control-Q.
@@ -44,7 +46,7 @@ pub enum Ended {
 
 /// Why a session broke off.
 #[derive(Debug, thiserror::Error)]
-pub enum Broken {
+pub(crate) enum Broken {
     /// This process's own output cannot be written.
     #[error("cannot write the output: {0}")]
     Output(#[source] io::Error),
@@ -63,13 +65,13 @@ impl From<io::Error> for Broken {
 ///
 /// # Errors
 /// [`Broken`].
-pub fn run(
+pub(crate) fn run(
     stream: UnixStream,
     stdio: Stdio,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<Ended, Broken> {
-    let raw = if stdio.tty { RawMode::enter()? } else { None };
+    let raw = if stdio.tty && stdio.stdin { RawMode::enter()? } else { None };
     let link = Arc::new(Link {
         stream: Mutex::new(stream.try_clone()?),
         window: Mutex::new(Window::default()),
@@ -80,7 +82,7 @@ pub fn run(
     {
         link.send(&Input::Resize(size))?;
     }
-    let signals = forward_signals(&link, stdio)?;
+    let signals = watch_signals(&link, stdio, raw.as_ref().map(RawMode::before))?;
     let (stop_stdin, stopped) = UnixStream::pair()?;
     let detach_from = stream.try_clone()?;
     let stdin = stdio.stdin.then(|| {
@@ -264,6 +266,20 @@ fn write_out(
     Err(ProtocolError::Closed.into())
 }
 
+/// What the process gets of what was typed, and whether the detach keys are behind it: Control-P Control-Q, of which the
+/// first may have come before.
+fn keys_of<'a>(typed: &'a [u8], after_ctrl_p: &mut bool) -> (&'a [u8], bool) {
+    const CTRL_P: u8 = 0x10;
+    const CTRL_Q: u8 = 0x11;
+    for (at, &byte) in typed.iter().enumerate() {
+        if *after_ctrl_p && byte == CTRL_Q {
+            return (&typed[..at.saturating_sub(1)], true);
+        }
+        *after_ctrl_p = byte == CTRL_P;
+    }
+    (typed, false)
+}
+
 enum StdinEnd {
     Eof,
     Detach,
@@ -294,28 +310,29 @@ fn send_stdin(link: &Link, stopped: &UnixStream, keys: bool) -> Result<StdinEnd,
             }
             Ok(count) => count,
         };
-        let bytes = &buffer[..count];
+        let mut bytes = &buffer[..count];
+        let mut detach = false;
         if keys {
-            let mut previous = after_ctrl_p;
-            for &byte in bytes {
-                if previous && byte == 0x11 {
-                    return Ok(StdinEnd::Detach);
-                }
-                previous = byte == 0x10;
+            (bytes, detach) = keys_of(bytes, &mut after_ctrl_p);
+        }
+        if !bytes.is_empty() {
+            if !link.may_send(offset + bytes.len() as u64) {
+                return Ok(StdinEnd::Stopped);
             }
-            after_ctrl_p = previous;
+            link.send_stdin(offset, bytes)?;
+            offset += bytes.len() as u64;
         }
-        if !link.may_send(offset + count as u64) {
-            return Ok(StdinEnd::Stopped);
+        if detach {
+            return Ok(StdinEnd::Detach);
         }
-        link.send_stdin(offset, bytes)?;
-        offset += count as u64;
     }
 }
 
-fn forward_signals(
+/// Forwards signals; those that end this process do so, once its terminal is as it was.
+fn watch_signals(
     link: &Arc<Link>,
     stdio: Stdio,
+    terminal: Option<Modes>,
 ) -> Result<Option<signal_hook::iterator::Handle>, ProtocolError> {
     let mut wanted = Vec::new();
     if stdio.tty {
@@ -323,6 +340,8 @@ fn forward_signals(
     }
     if stdio.signals {
         wanted.extend([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2]);
+    } else if terminal.is_some() {
+        wanted.extend([SIGINT, SIGTERM, SIGHUP, SIGQUIT]);
     }
     if wanted.is_empty() {
         return Ok(None);
@@ -332,8 +351,15 @@ fn forward_signals(
     let link = link.clone();
     thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
-            let sent = match signal {
-                SIGWINCH => window_size().map_or(Ok(()), |size| link.send(&Input::Resize(size))),
+            let sent = match (signal, &terminal) {
+                (SIGWINCH, _) => {
+                    window_size().map_or(Ok(()), |size| link.send(&Input::Resize(size)))
+                }
+                (_, Some(terminal)) if !stdio.signals => {
+                    terminal.restore();
+                    // Whatever the other threads wait for. It does not return for these signals.
+                    emulate_default_handler(signal).map_err(ProtocolError::Io)
+                }
                 _ => link.send(&Input::Signal(crate::signal::linux_number(signal))),
             };
             if sent.is_err() {
@@ -342,4 +368,20 @@ fn forward_signals(
         }
     })?;
     Ok(Some(handle))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed_before_the_detach_keys_is_the_processs() {
+        let mut after = false;
+        assert_eq!(keys_of(b"exit\r\x10\x11more", &mut after), (&b"exit\r"[..], true));
+        let mut after = false;
+        assert_eq!(keys_of(b"ab\x10", &mut after), (&b"ab\x10"[..], false));
+        assert_eq!(keys_of(b"\x11", &mut after), (&b""[..], true));
+        let mut after = false;
+        assert_eq!(keys_of(b"\x10x\x11", &mut after), (&b"\x10x\x11"[..], false));
+    }
 }

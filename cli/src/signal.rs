@@ -10,15 +10,15 @@ const NAMES: [&str; 32] = [
 ];
 
 /// SIGKILL.
-pub const KILL: i32 = 9;
+pub(crate) const KILL: i32 = 9;
 /// SIGTERM.
-pub const TERM: i32 = 15;
+pub(crate) const TERM: i32 = 15;
 
 /// The number of a signal written as `TERM`, `SIGTERM`, `term`, `15`, `RTMIN+3` or `SIGRTMAX-1`.
 ///
 /// # Errors
 /// When no such signal exists.
-pub fn parse(text: &str) -> anyhow::Result<i32> {
+pub(crate) fn parse(text: &str) -> anyhow::Result<i32> {
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
     let real_time = |rest: &str, base: i32| rest.parse::<i32>().map(|n| base + n).unwrap_or(0);

@@ -11,7 +11,19 @@ use rustix::{
 /// The terminal in raw mode; dropped, it is as it was.
 #[derive(Debug)]
 pub(crate) struct RawMode {
-    before: Termios,
+    before: Modes,
+}
+
+/// The modes of a terminal before they were changed.
+#[derive(Debug, Clone)]
+pub(crate) struct Modes(Termios);
+
+impl Modes {
+    /// Makes standard input as it was.
+    pub(crate) fn restore(&self) {
+        // A terminal that has vanished needs no restoring.
+        let _ = tcsetattr(stdin(), OptionalActions::Now, &self.0);
+    }
 }
 
 impl RawMode {
@@ -27,14 +39,18 @@ impl RawMode {
         let mut raw = before.clone();
         raw.make_raw();
         tcsetattr(stdin(), OptionalActions::Now, &raw)?;
-        Ok(Some(Self { before }))
+        Ok(Some(Self { before: Modes(before) }))
+    }
+
+    /// For whoever must end this process without dropping this.
+    pub(crate) fn before(&self) -> Modes {
+        self.before.clone()
     }
 }
 
 impl Drop for RawMode {
     fn drop(&mut self) {
-        // A terminal that has vanished needs no restoring.
-        let _ = tcsetattr(stdin(), OptionalActions::Now, &self.before);
+        self.before.restore();
     }
 }
 

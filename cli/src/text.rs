@@ -23,7 +23,22 @@ pub(crate) fn parse_size(text: &str) -> anyhow::Result<u64> {
     let number: u64 = digits.parse().with_context(|| {
         format!("{text:?} is no size; write a number and a unit, such as 512m or 2g")
     })?;
-    number.checked_mul(1 << shift).with_context(|| format!("{text:?} is too large"))
+    let size = number.checked_mul(1 << shift).filter(|&size| size <= i64::MAX as u64);
+    size.with_context(|| format!("{text:?} is too large"))
+}
+
+/// Whole processors for `2` or Docker's `1.5`, rounded up: a virtual one cannot be shared out.
+///
+/// # Errors
+/// A sentence that says how to write a number of processors.
+pub(crate) fn parse_cpus(text: &str) -> anyhow::Result<u32> {
+    let cpus: f64 = text.parse().unwrap_or(f64::NAN);
+    // More than fits is refused by whoever builds the machine.
+    if cpus >= 0.0 {
+        Ok(cpus.ceil() as u32)
+    } else {
+        bail!("{text:?} is no number of processors; write one such as 2")
+    }
 }
 
 /// `1.5GB` in powers of 1000, as Docker shows sizes.
@@ -166,8 +181,18 @@ mod tests {
         ] {
             assert_eq!(parse_size(text).unwrap(), bytes, "{text}");
         }
-        for text in ["", "m", "-1", "1x", "1.5g", "99999999999t"] {
+        for text in ["", "m", "-1", "1x", "1.5g", "99999999999t", "18446744073709551615"] {
             assert!(parse_size(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn fractions_of_processors_are_whole_ones() {
+        for (text, cpus) in [("0", 0), ("1", 1), ("1.5", 2), ("0.01", 1), ("3.0", 3)] {
+            assert_eq!(parse_cpus(text).unwrap(), cpus, "{text}");
+        }
+        for text in ["", "-1", "many", "NaN"] {
+            assert!(parse_cpus(text).is_err(), "{text:?}");
         }
     }
 

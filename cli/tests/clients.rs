@@ -95,10 +95,35 @@ fn a_client_that_stands_still_holds_up_no_stop() {
     signal(&client, "-STOP");
     assert_eq!(answer(&kiln, &["stop", "talker"]), "talker");
     assert_eq!(answer(&kiln, &["wait", "talker"]), "4");
-    assert_eq!(answer(&kiln, &["rm", "talker"]), "talker");
+    until("its process has gone", || kiln.output(&["rm", "talker"]).status.success());
     signal(&client, "-CONT");
     client.kill().unwrap();
     client.wait().unwrap();
+}
+
+#[test]
+fn a_client_that_was_left_behind_knows_how_it_ended() {
+    let kiln = Kiln::new();
+    let script = "trap 'exit 4' TERM; echo up; until test -e /go; do sleep 0.05; done; \
+                  yes a line to fill all pipes with & wait";
+    let mut client = kiln
+        .command(&["run", "--name", "talker", &image(), "sh", "-c", script])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    client.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    signal(&client, "-STOP");
+    kiln.text(&["exec", "talker", "touch", "/go"]);
+    // Beyond what the socket to the client holds.
+    until("it floods", || kiln.output(&["logs", "talker"]).stdout.len() >= 256 << 10);
+    // It returns when the machine's process has gone.
+    assert_eq!(answer(&kiln, &["stop", "talker"]), "talker");
+    signal(&client, "-CONT");
+    let output = client.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("kiln logs talker"), "{said}");
 }
 
 #[test]

@@ -276,3 +276,30 @@ fn a_damaged_image_is_listed_and_pulled_again() {
     kiln.text(&["pull", &image]);
     assert_eq!(json(&kiln.text(&["inspect", &image]))[0]["layers"][0]["path"], layer);
 }
+
+/// `--pull` and `--platform` of `run`, docs.docker.com/reference/cli/docker/container/run.
+#[test]
+fn a_run_pulls_as_it_is_told() {
+    let kiln = Kiln::new();
+    let image = image();
+    let run = |flags: &[&str]| {
+        let args = [&["run", "--rm"], flags, &[image.as_str(), "echo", "ran"]].concat();
+        let output = kiln.output(&args);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (status, said) = run(&["--pull", "never"]);
+    assert!(status == Some(125) && said.contains("--pull=never"), "{said}");
+    let (status, said) = run(&["--pull", "always"]);
+    assert_eq!(status, Some(0), "{said}");
+    let pulled = || json(&kiln.text(&["inspect", &image]))[0]["pulled"].clone();
+    let first = pulled();
+    assert_eq!(run(&["--pull", "never"]).0, Some(0));
+    assert_eq!(pulled(), first, "nothing was pulled");
+    assert_eq!(run(&["--pull", "always"]).0, Some(0));
+    assert_ne!(pulled(), first, "it was pulled again");
+    assert_eq!(run(&["--platform", "linux/arm64"]).0, Some(0));
+    let (status, said) = run(&["--platform", "linux/amd64"]);
+    assert!(status == Some(125) && said.contains("amd64"), "{said}");
+    let (status, said) = run(&["--platform", "a/b/c/d"]);
+    assert!(status == Some(125), "{said}");
+}

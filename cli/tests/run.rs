@@ -103,3 +103,88 @@ fn killed_processes_leave_what_can_be_cleaned() {
         .collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+/// A port that somebody else has is said, with what to do.
+#[test]
+fn a_port_in_use_is_said() {
+    let kiln = Kiln::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let publish = format!("{port}:80");
+    let output = kiln.output(&["run", "--rm", "-p", &publish, &image(), "true"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(125), 1), "{said}");
+    assert!(said.contains(&format!("127.0.0.1:{port}")) && said.contains("free one"), "{said}");
+    assert_eq!(kiln.text(&["ps", "-aq"]), "");
+}
+
+/// Nobody but the owner may reach a machine.
+#[test]
+fn only_the_owner_opens_the_socket() {
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+    let kiln = Kiln::new();
+    let id = kiln.text(&["run", "-d", &image(), "sleep", "1000"]);
+    let machines = kiln.home().join("machines");
+    let machine = machines.join(&id[..12]);
+    let owner = rustix::process::geteuid().as_raw();
+    for (path, mode) in
+        [(&machines, 0o700), (&machine, 0o700), (&machine.join("control.sock"), 0o600)]
+    {
+        let metadata = std::fs::symlink_metadata(path).unwrap();
+        assert_eq!((metadata.mode() & 0o7777, metadata.uid()), (mode, owner), "{path:?}");
+    }
+    let socket = std::fs::symlink_metadata(machine.join("control.sock")).unwrap();
+    assert!(socket.file_type().is_socket());
+}
+
+/// What is refused before it is understood is refused in the same words as everything else.
+#[test]
+fn every_refusal_is_json() {
+    let kiln = Kiln::new();
+    let id = kiln.text(&["run", "-d", &image(), "sleep", "1000"]);
+    let socket = kiln.home().join("machines").join(&id[..12]).join("control.sock");
+    let ask = |request: &str, content: &str, body: &str| {
+        let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+        let head = format!(
+            "{request} HTTP/1.1\r\nHost: kiln\r\nConnection: close\r\nContent-Type: {content}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let json = "application/json";
+    for (request, content, body, status) in [
+        ("POST /v1/kill", json, "{", 400),
+        ("POST /v1/kill", "text/plain", "{\"signal\": 9}", 415),
+        ("POST /v1/kill", json, "{\"signal\": \"KILL\"}", 422),
+        ("POST /v1/stop", json, "{\"signals\": 9}", 422),
+        ("GET /v1/kill", json, "", 405),
+        ("GET /v1/nothing", json, "", 404),
+        ("GET /v1/attach", json, "", 426),
+        ("POST /v1/unpause", json, "", 409),
+    ] {
+        let answer = ask(request, content, body);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
+        let body = answer.split_once("\r\n\r\n").unwrap().1;
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert!(body["error"].is_string(), "{request}: {answer}");
+    }
+    assert!(kiln.text(&["ps"]).contains("Up "), "nothing of it reached the machine");
+}
+
+/// Every step of a run with its time, on standard error.
+#[test]
+fn the_steps_of_a_run_are_timed() {
+    let kiln = Kiln::new();
+    let output = kiln.output(&["run", "--rm", "--timings", &image(), "echo", "hello"]);
+    assert_eq!(output.stdout, b"hello\n");
+    let said = String::from_utf8_lossy(&output.stderr);
+    for step in ["image", "virtual machine", "command to its first output", "process started"] {
+        let line = said.lines().find(|line| line.contains(step));
+        let line = line.unwrap_or_else(|| panic!("{step}: {said}"));
+        let (ms, _) = line.trim().split_once(" ms ").unwrap();
+        assert!(ms.parse::<f64>().unwrap() >= 0.0, "{line}");
+    }
+}

@@ -70,7 +70,7 @@ impl Compiler {
     fn installed() -> Option<Compiler> {
         let own = std::env::var_os("RUSTC").map_or_else(|| PathBuf::from("rustc"), PathBuf::from);
         let musl = ("aarch64-unknown-linux-musl", true);
-        let gnu = ("aarch64-unknown-linux-gnu", find(LINKER).is_some());
+        let gnu = ("aarch64-unknown-linux-gnu", find(LINKER).is_some() && has_libc());
         [own, PathBuf::from(DEBIAN_RUSTC)].into_iter().find_map(|rustc| {
             [musl, gnu]
                 .into_iter()
@@ -118,6 +118,12 @@ impl Compiler {
             .env("CARGO_ENCODED_RUSTFLAGS", self.flags().join("\x1f")))?;
         Ok(directory.join(self.target).join("guest/agent"))
     }
+}
+
+/// Whether there is a static C library to link with.
+fn has_libc() -> bool {
+    output(Command::new(LINKER).arg("-print-file-name=libc.a"))
+        .is_ok_and(|path| Path::new(path.trim()).is_absolute())
 }
 
 fn has_library(rustc: &Path, target: &str) -> bool {

@@ -34,30 +34,50 @@ pub(crate) fn run(
             return;
         }
     };
-    if connection.send_message(&Reply::Attached(attached)).is_err() {
-        return;
-    }
-    let stream = connection.into_stream();
-    let Ok(to_host) = stream.try_clone() else { return };
-    let sender = {
-        let process = Arc::clone(&process);
-        std::thread::Builder::new().name(format!("output {id}")).stack_size(128 * 1024).spawn(
-            move || {
-                let _ = send(&process, number, attached, &to_host);
-                // An attachment that was taken over ends for its reader, too.
-                let _ = to_host.shutdown(Shutdown::Both);
-            },
-        )
-    };
-    let Ok(sender) = sender else { return };
-    let _ = receive(&process, number, BufReader::with_capacity(MAX_DATA, stream));
-    // Ends the sender, unless another attachment has already.
-    process.update(|state| {
-        if state.attachment == number {
-            state.attachment += 1;
+    // Whatever ended it, it has ended.
+    let _ = carry(connection, &process, number, attached);
+    leave(control, &process, number);
+}
+
+/// Nobody is attached any more, if this was the last attachment; number 0 is before the first.
+pub(crate) fn leave(control: &Control, process: &Process, number: u64) {
+    let forgotten = process.update(|state| {
+        if state.attachment != number {
+            return false;
         }
+        // Ends the sender.
+        state.attachment += 1;
+        if state.detaches {
+            state.detach();
+        }
+        state.detached && state.exit.is_some()
     });
-    let _ = sender.join();
+    if forgotten {
+        // It fails if the host or the reaper was faster.
+        let _ = control.processes.remove(process.id);
+    }
+}
+
+/// Starts the sender, and receives until the connection ends or is taken over.
+fn carry(
+    mut connection: Connection<Stream>,
+    process: &Arc<Process>,
+    number: u64,
+    attached: Attached,
+) -> Result<(), ProtocolError> {
+    connection.send_message(&Reply::Attached(attached))?;
+    let stream = connection.into_stream();
+    let to_host = stream.try_clone()?;
+    let sender = Arc::clone(process);
+    std::thread::Builder::new()
+        .name(format!("output {}", process.id))
+        .stack_size(128 * 1024)
+        .spawn(move || {
+            let _ = send(&sender, number, attached, &to_host);
+            // An attachment that was taken over ends for its reader, too.
+            let _ = to_host.shutdown(Shutdown::Both);
+        })?;
+    receive(process, number, BufReader::with_capacity(MAX_DATA, stream))
 }
 
 /// Takes the process over from an earlier attachment.

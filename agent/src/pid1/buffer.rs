@@ -41,6 +41,13 @@ impl OutputBuffer {
         self.bytes.extend(bytes);
     }
 
+    /// Nobody asks for it: what is here and what still comes is thrown away.
+    pub(crate) fn discard(&mut self) {
+        self.start = self.end();
+        self.bytes = VecDeque::new();
+        self.ended = true;
+    }
+
     /// Forgets what is before this offset; an offset out of range changes nothing.
     pub(crate) fn acknowledge(&mut self, offset: u64) -> Result<(), OutOfRange> {
         let count = self.position(offset.max(self.start))?;

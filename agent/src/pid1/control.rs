@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,8 +22,6 @@ const SYSCTLS: [(&str, &str); 2] =
 pub(crate) struct Control {
     pub processes: Table,
     stage: Mutex<Stage>,
-    /// Out-of-memory kills that were told to the host.
-    oom_kills: AtomicU64,
 }
 
 /// How far the workload is.
@@ -122,11 +119,6 @@ impl Control {
         };
         let grace = Duration::from_millis(grace_ms.unwrap_or(10_000));
         self.stop(signal.unwrap_or(libc::SIGTERM), grace)
-    }
-
-    /// Remembers the count of out-of-memory kills and returns the one before.
-    pub(crate) fn note_oom_kills(&self, count: u64) -> u64 {
-        self.oom_kills.swap(count, Ordering::Relaxed)
     }
 
     fn workload(&self) -> Outcome<Arc<Process>> {

@@ -36,8 +36,12 @@ pub(crate) struct State {
     /// How it ended, as soon as the kernel says so.
     pub status: Option<ExitStatus>,
     pub oom_killed: bool,
+    /// It is the workload's own process.
+    pub main: bool,
     /// Nobody asks for its output or its end.
     pub detached: bool,
+    /// So it shall be once nobody is attached any more.
+    pub detaches: bool,
     /// How it ended, once its output is complete.
     pub exit: Option<Exit>,
     /// Counts attachments; the last one counts.
@@ -45,6 +49,15 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// Nobody asks for its output or its end from now on.
+    pub(crate) fn detach(&mut self) {
+        self.detached = true;
+        self.stdin.closed = true;
+        self.stdout.discard();
+        self.stderr.discard();
+        self.finish_if_complete();
+    }
+
     /// Publishes the end once the status is known and both streams have ended.
     pub(crate) fn finish_if_complete(&mut self) {
         let complete = self.stdout.ended && self.stderr.ended && self.exit.is_none();

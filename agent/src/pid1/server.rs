@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agent::{
-    Clock, Connection, FailureKind, FileInfo, Frame, Hello, ProcessId, ProtocolError, Reply,
-    Request, decode_message,
+    Clock, Connection, FailureKind, FileInfo, Frame, Hello, ProcessId, ProcessSpec, ProtocolError,
+    Reply, Request, decode_message,
 };
 
 use super::boot::log;
@@ -42,6 +42,16 @@ pub(crate) fn run(listener: &Listener, control: &Arc<Control>) -> Outcome<()> {
 
 /// Serves one connection to its end.
 pub(crate) fn serve(stream: Stream, control: &Control) {
+    let mut started = None;
+    talk(stream, control, &mut started);
+    // Whoever started it may have gone before they attached.
+    if let Some(process) = started.and_then(|id| control.processes.get(id).ok()) {
+        attach::leave(control, &process, 0);
+    }
+}
+
+/// Serves requests; `started` becomes the last process that shall not outlast its listener unheard.
+fn talk(stream: Stream, control: &Control, started: &mut Option<ProcessId>) {
     let who = concat!("kiln agent ", env!("CARGO_PKG_VERSION"));
     let Ok(mut connection) = Connection::open(stream, &Hello::new(who)) else { return };
     loop {
@@ -50,7 +60,12 @@ pub(crate) fn serve(stream: Stream, control: &Control) {
             Ok(Frame::Data { .. }) | Err(_) => return,
         };
         let next = match decode_message(&body) {
-            Ok(request) => handle(request, &mut connection, control),
+            Ok(request) => {
+                if let Request::Exec { id, spec: ProcessSpec { detaches: true, .. } } = &request {
+                    *started = Some(*id);
+                }
+                handle(request, &mut connection, control)
+            }
             // A request of a newer host: refuse it, and stay in step.
             Err(error) => reply(&mut connection, Err(failure(FailureKind::Invalid, error))),
         };

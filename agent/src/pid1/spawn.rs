@@ -72,10 +72,13 @@ pub(crate) fn spawn(
         };
         let mut state = State::default();
         state.stdin.closed = ours.stdio.stdin.is_none();
-        state.detached = spec.detached;
-        // What comes after the end of a stream is thrown away.
-        state.stdout.ended = ours.stdio.stdout.is_none() || spec.detached;
-        state.stderr.ended = ours.stdio.stderr.is_none() || spec.detached;
+        state.main = config.is_some();
+        state.detaches = spec.detaches;
+        state.stdout.ended = ours.stdio.stdout.is_none();
+        state.stderr.ended = ours.stdio.stderr.is_none();
+        if spec.detached {
+            state.detach();
+        }
         let process = Arc::new(Process::new(id, spec.args.clone(), child, terminal, state)?);
         held.insert(id, Arc::clone(&process));
         process

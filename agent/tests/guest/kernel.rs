@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use agent::{Clock, ExitStatus, FailureKind, MAX_LAYERS, ProtocolError, Reply, Request};
 
 use crate::common::in_its_own_process;
-use crate::host::{Guest, IDLE, command, shell};
+use crate::host::{Guest, IDLE, MAIN, command, shell};
 
 #[test]
 fn as_many_layers_as_an_image_may_have() {
@@ -34,9 +34,22 @@ fn a_limit_of_memory_kills_and_is_told() {
         assert!(ended.exit.oom_killed);
         let ended = guest.exec(&shell("kill -9 $$"), b"").unwrap();
         assert!(!ended.exit.oom_killed, "this one was killed by itself");
+        // A child's end is not that of another one that is killed later, and not its parent's.
+        let child = "echo -1000 > /proc/self/oom_score_adj; \
+                     (echo 0 > /proc/self/oom_score_adj; exec tail -c 100000000 /dev/zero); exit 3";
+        let ended = guest.exec(&shell(child), b"").unwrap();
+        assert_eq!((ended.exit.status.code(), ended.exit.oom_killed), (3, false));
+        let ended = guest.exec(&shell("kill -9 $$"), b"").unwrap();
+        assert!(!ended.exit.oom_killed, "this one was killed by itself, too");
         let Reply::Stats(stats) = guest.call(&Request::Stats).unwrap() else { panic!("no stats") };
-        assert_eq!((stats.memory_limit, stats.oom_kills), (32 << 20, 1));
+        assert_eq!((stats.memory_limit, stats.oom_kills), (32 << 20, 2));
         assert!(stats.cpu_usec > 0 && stats.memory > 0 && stats.block_read > 0, "{stats:?}");
+        // The workload as a whole did not get by.
+        guest.call(&Request::Signal { id: MAIN, signal: 15 }).unwrap().done().unwrap();
+        let Reply::Exited(exit) = guest.call(&Request::Wait { id: MAIN }).unwrap() else {
+            panic!("no end");
+        };
+        assert_eq!((exit.status, exit.oom_killed), (ExitStatus::Exited(0), true));
     });
 }
 

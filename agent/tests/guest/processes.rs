@@ -169,6 +169,54 @@ fn fifty_at_once_and_many_in_a_row() {
     });
 }
 
+/// Whoever listens to a command may go at any time: it runs on, talks to nobody, reads no more, and leaves nothing.
+#[test]
+fn a_command_goes_on_when_nobody_listens_any_more() {
+    in_its_own_process("processes::a_command_goes_on_when_nobody_listens_any_more", || {
+        let guest = Guest::with(IDLE);
+        let gone = |id| {
+            let Reply::Processes(left) = guest.call(&Request::List).unwrap() else { panic!() };
+            !left.iter().any(|process| process.id == id)
+        };
+        // More than the window, before and after.
+        let talks = "echo up; cat; seq 1 90000; echo over > /tmp/over";
+        let (id, other) = (guest.fresh_id(), guest.fresh_id());
+        let spec = ProcessSpec { stdin: true, detaches: true, ..shell(talks) };
+        let mut starter = guest.connect();
+        starter.call(&Request::Exec { id, spec }).unwrap();
+        let mut attachment = guest.attach(id, None);
+        drop(starter);
+        attachment.receive().unwrap();
+        // Taken over is not left.
+        let second = guest.attach(id, None);
+        while attachment.receive().is_ok() {}
+        assert!(!gone(id));
+        drop(second);
+        guest.sh("until test -e /tmp/over; do sleep 0.05; done");
+        while !gone(id) {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        // One that has ended, and whose output nobody took.
+        let spec = ProcessSpec { detaches: true, ..shell("echo up") };
+        let mut starter = guest.connect();
+        starter.call(&Request::Exec { id: other, spec }).unwrap();
+        let Reply::Exited(_) = guest.call(&Request::Wait { id: other }).unwrap() else { panic!() };
+        assert!(!gone(other));
+        drop(guest.attach(other, None));
+        while !gone(other) {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        // One whose starter goes before anybody has attached.
+        let id = guest.fresh_id();
+        let spec = ProcessSpec { detaches: true, ..shell("seq 1 90000; rm /tmp/over") };
+        guest.call(&Request::Exec { id, spec }).unwrap();
+        while !gone(id) {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        guest.sh("test ! -e /tmp/over");
+    });
+}
+
 #[test]
 fn a_stop_is_polite_first() {
     in_its_own_process("processes::a_stop_is_polite_first", || {

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, Read, Write},
+    os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
 };
 
@@ -161,13 +162,32 @@ fn pack(to: &mut ArchiveWriter, source: &Path, name: &Path, follow: bool) -> any
     let mut tar = tar::Builder::new(io::BufWriter::with_capacity(MAX_DATA, to));
     tar.follow_symlinks(false);
     let packed = if metadata.is_dir() {
-        tar.append_dir_all(name, source)
+        append_all(&mut tar, name, source)
     } else {
         tar.follow_symlinks(follow);
         tar.append_path_with_name(source, name)
     };
     packed.with_context(|| format!("cannot copy {}", source.display()))?;
     tar.into_inner()?.flush()?;
+    Ok(())
+}
+
+/// A directory and all that is in it, but for sockets, which no archive can hold.
+fn append_all(tar: &mut tar::Builder<impl Write>, name: &Path, source: &Path) -> io::Result<()> {
+    if !name.as_os_str().is_empty() {
+        tar.append_dir(name, source)?;
+    }
+    for entry in fs::read_dir(source)? {
+        let entry = entry?;
+        let (kind, name, path) = (entry.file_type()?, name.join(entry.file_name()), entry.path());
+        if kind.is_dir() {
+            append_all(tar, &name, &path)?;
+        } else if kind.is_socket() {
+            eprintln!("kiln: {} is a socket and was left out", path.display());
+        } else {
+            tar.append_path_with_name(&path, &name)?;
+        }
+    }
     Ok(())
 }
 

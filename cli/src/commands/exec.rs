@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
-use agent::{ProcessSpec, WindowSize};
+use agent::WindowSize;
 use anyhow::Context;
 use clap::Parser;
 
@@ -46,23 +46,16 @@ pub(super) fn run(args: Args) -> anyhow::Result<u8> {
     let (name, command) = args.target.split_first().context("there is no machine to run in")?;
     let machine = Machines::open(&Home::open()?)?.find(name)?;
     let client = launch::awake(&machine)?;
-    let main = &machine.spec.process;
-    let mut env = main.env.clone();
-    options::merge_env(&mut env, args.env.all()?);
+    let mut spec = agent_link::beside(&machine.spec.process, command.to_vec());
+    options::merge_env(&mut spec.env, args.env.all()?);
     if args.tty {
-        options::default_env(&mut env, "TERM", "xterm");
+        options::default_env(&mut spec.env, "TERM", "xterm");
+        let size = terminal::window_size().unwrap_or(WindowSize { rows: 24, columns: 80 });
+        spec.tty = Some(size);
     }
-    let spec = ProcessSpec {
-        args: command.to_vec(),
-        env,
-        cwd: args.workdir.unwrap_or_else(|| main.cwd.clone()),
-        user: args.user.unwrap_or_else(|| main.user.clone()),
-        tty: args
-            .tty
-            .then(|| terminal::window_size().unwrap_or(WindowSize { rows: 24, columns: 80 })),
-        stdin: args.interactive,
-        ..ProcessSpec::default()
-    };
+    spec.cwd = args.workdir.unwrap_or(spec.cwd);
+    spec.user = args.user.unwrap_or(spec.user);
+    spec.stdin = args.interactive;
     if args.detach {
         agent_link::exec_detached(&client, spec)?;
         return Ok(0);

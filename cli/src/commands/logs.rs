@@ -9,7 +9,9 @@ use std::{
 
 use clap::Parser;
 use jiff::Timestamp;
+use serde_json::json;
 
+use super::Format;
 use crate::{
     Home,
     log::{LogReader, Record, Stream},
@@ -34,6 +36,9 @@ pub(super) struct Args {
     /// Begin each line with its time
     #[arg(short, long)]
     timestamps: bool,
+    /// How to show it; JSON is one object a line, with its stream, its time and its text
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
 }
 
 /// What is no number of lines is all of them, as Docker has it.
@@ -44,7 +49,11 @@ fn lines(text: &str) -> Result<usize, std::convert::Infallible> {
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let machine = Machines::open(&Home::open()?)?.find(&args.machine)?;
     let mut reader = LogReader::open(&machine.directory);
-    let mut printer = Printer { timestamps: args.timestamps, at_line_start: [true; 2] };
+    let mut printer = Printer {
+        timestamps: args.timestamps,
+        json: args.format == Format::Json,
+        at_line_start: [true; 2],
+    };
     let wanted = |record: &Record| args.since.is_none_or(|since| record.time >= since);
     if args.tail == usize::MAX {
         while let Some(record) = reader.read()? {
@@ -53,7 +62,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
             }
         }
     } else {
-        let mut tail = Tail { lines: args.tail, records: VecDeque::new() };
+        let mut tail = Tail::new(args.tail);
         while let Some(record) = reader.read()? {
             if wanted(&record) {
                 tail.push(record);
@@ -92,19 +101,26 @@ fn follow(
 struct Tail {
     lines: usize,
     records: VecDeque<Record>,
+    /// Line breaks in all of them.
+    breaks: usize,
 }
 
 impl Tail {
+    fn new(lines: usize) -> Self {
+        Self { lines, records: VecDeque::new(), breaks: 0 }
+    }
+
     fn push(&mut self, record: Record) {
-        self.records.push_back(record);
         let breaks = |record: &Record| record.bytes.iter().filter(|&&b| b == b'\n').count();
-        let mut total: usize = self.records.iter().map(breaks).sum();
+        self.breaks += breaks(&record);
+        self.records.push_back(record);
         while let Some(first) = self.records.front() {
+            let without = self.breaks - breaks(first);
             // One more than asked for: the last line may still be open.
-            if total - breaks(first) <= self.lines {
+            if without <= self.lines {
                 return;
             }
-            total -= breaks(first);
+            self.breaks = without;
             self.records.pop_front();
         }
     }
@@ -134,11 +150,23 @@ impl Tail {
 
 struct Printer {
     timestamps: bool,
+    json: bool,
     at_line_start: [bool; 2],
 }
 
 impl Printer {
     fn print(&mut self, record: &Record) -> io::Result<()> {
+        if self.json {
+            let stream = match record.stream {
+                Stream::Stdout => "stdout",
+                Stream::Stderr => "stderr",
+            };
+            let text = String::from_utf8_lossy(&record.bytes);
+            return text::say!(
+                "{}",
+                json!({ "stream": stream, "time": record.time, "text": text })
+            );
+        }
         match record.stream {
             Stream::Stdout => self.print_to(&mut io::stdout().lock(), 0, record),
             Stream::Stderr => self.print_to(&mut io::stderr().lock(), 1, record),
@@ -167,7 +195,7 @@ mod tests {
     use super::*;
 
     fn tail(lines: usize, pieces: &[&str]) -> String {
-        let mut tail = Tail { lines, records: VecDeque::new() };
+        let mut tail = Tail::new(lines);
         for piece in pieces {
             let bytes = piece.as_bytes().to_vec();
             tail.push(Record { stream: Stream::Stdout, time: Timestamp::UNIX_EPOCH, bytes });

@@ -26,12 +26,13 @@ mod run;
 mod snapshot;
 mod stats;
 mod stop;
+mod unsupported;
 mod wait;
 
-use std::process::ExitCode;
+use std::{io, process::ExitCode, sync::Mutex};
 
 use clap::{Parser, Subcommand, ValueEnum};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, fmt::writer::BoxMakeWriter};
 
 use crate::{
     Home,
@@ -57,6 +58,16 @@ impl Cli {
     pub fn log_filter(&self) -> EnvFilter {
         let default = ["warn", "info", "debug", "trace"][usize::from(self.verbose).min(3)];
         EnvFilter::try_from_env("KILN_LOG").unwrap_or_else(|_| EnvFilter::new(default))
+    }
+
+    /// Where to log: standard error, or a machine's own file. What a guest can make its process say must not fill the disk.
+    pub fn log_writer(&self) -> BoxMakeWriter {
+        if let Command::MachineProcess(args) = &self.command
+            && let Ok(log) = args.log()
+        {
+            return BoxMakeWriter::new(Mutex::new(log));
+        }
+        BoxMakeWriter::new(io::stderr)
     }
 }
 
@@ -169,8 +180,9 @@ fn for_each(
 pub fn usage(error: &clap::Error) -> ExitCode {
     // Nobody is left to tell if this fails.
     let _ = error.print();
-    let runs =
-        std::env::args().nth(1).is_some_and(|first| ["run", "exec"].contains(&first.as_str()));
+    // Behind the flags of every command, none of which has a value.
+    let command = std::env::args_os().skip(1).find(|arg| !arg.as_encoded_bytes().starts_with(b"-"));
+    let runs = command.is_some_and(|command| command == "run" || command == "exec");
     match (error.exit_code(), runs) {
         (0, _) => ExitCode::SUCCESS,
         (_, true) => KILN_FAILED.into(),

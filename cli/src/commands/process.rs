@@ -1,6 +1,6 @@
 //! What `run` and `exec` share about processes.
 
-use std::path::PathBuf;
+use std::{env::VarError, path::PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Parser;
@@ -45,8 +45,13 @@ fn own_value(variable: &str) -> anyhow::Result<String> {
     if variable.contains('=') {
         return Ok(variable.into());
     }
-    Ok(std::env::var(variable)
-        .map_or_else(|_| variable.into(), |value| format!("{variable}={value}")))
+    match std::env::var(variable) {
+        Ok(value) => Ok(format!("{variable}={value}")),
+        Err(VarError::NotPresent) => Ok(variable.into()),
+        Err(VarError::NotUnicode(_)) => {
+            bail!("the value of {variable} is not UTF-8; set another one with {variable}=VALUE")
+        }
+    }
 }
 
 /// Labels written as `KEY=VALUE` or `KEY`.

@@ -145,10 +145,13 @@ fn restore(args: &Args) -> anyhow::Result<u8> {
         }
         let spec = &launched.machine.spec;
         match args.format {
-            Format::Table => crate::text::say!("{}", spec.id)?,
+            Format::Table => {
+                crate::text::say!("{}", spec.id).map_err(session::Broken::Output)?;
+            }
             Format::Json => {
                 let all = clock.restored(spec, &state);
-                crate::text::say!("{}", serde_json::to_string_pretty(&all)?)?;
+                crate::text::say!("{}", serde_json::to_string_pretty(&all)?)
+                    .map_err(session::Broken::Output)?;
             }
         }
         return Ok(0);

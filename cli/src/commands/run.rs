@@ -1,6 +1,9 @@
 //! `kiln run`
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    path::PathBuf,
+};
 
 use agent::WindowSize;
 use anyhow::{Context, bail};
@@ -9,11 +12,12 @@ use clap::Parser;
 use super::{
     clock::Clock,
     process::{self, EnvArgs},
+    unsupported::Unsupported,
 };
 use crate::{
     Home,
     control::STDIO,
-    exit::{Exit, KILN_FAILED, before_the_command},
+    exit::before_the_command,
     launch::Launched,
     options::{Options, Pull},
     prepare,
@@ -43,6 +47,10 @@ pub(super) struct Args {
     /// Give the command a terminal
     #[arg(short, long)]
     tty: bool,
+    /// Write to this file instead of memory, and find there what was written before: an ext4 file system, as mkfs.ext4 makes
+    /// it, for one machine at a time and one image
+    #[arg(long, value_name = "FILE")]
+    writable: Option<PathBuf>,
     /// Do not show the progress of a pull
     #[arg(short, long)]
     quiet: bool,
@@ -79,8 +87,8 @@ pub(super) struct NewArgs {
     /// Memory, such as 512m or 2g
     #[arg(short, long, default_value = "1g", value_parser = text::parse_size)]
     memory: u64,
-    /// Virtual processors; default: the host's, at most four
-    #[arg(long)]
+    /// Virtual processors, a fraction of one being a whole one; default: the host's, at most four
+    #[arg(long, value_parser = text::parse_cpus)]
     cpus: Option<u32>,
     /// Publish a TCP port: [IP:]HOST:GUEST, on 127.0.0.1 unless an address is given
     #[arg(short, long = "publish", value_name = "[IP:]HOST:GUEST")]
@@ -106,28 +114,15 @@ pub(super) struct NewArgs {
     // Without the short form: -h is the host name's, as Docker's users know it.
     #[arg(long, action = clap::ArgAction::Help)]
     help: Option<bool>,
-    #[arg(short, long, hide = true)]
-    volume: Vec<String>,
-    #[arg(long, hide = true)]
-    mount: Vec<String>,
-    #[arg(long, visible_alias = "net", hide = true)]
-    network: Vec<String>,
+    #[command(flatten)]
+    unsupported: Unsupported,
 }
 
 impl NewArgs {
     /// The options that these flags stand for.
     pub(super) fn options(&self, target: &[String]) -> anyhow::Result<Options> {
         let (image, command) = target.split_first().context("there is no image to run")?;
-        let unsupported = [
-            (&self.volume, "--volume", "copy files with `kiln cp`"),
-            (&self.mount, "--mount", "copy files with `kiln cp`"),
-            (&self.network, "--network", "publish ports with -p"),
-        ];
-        for (given, flag, remedy) in unsupported {
-            if !given.is_empty() {
-                bail!(Exit::new(KILN_FAILED, format!("{flag} is not supported yet; {remedy}")));
-            }
-        }
+        self.unsupported.refuse()?;
         let options = Options::new(image.as_str());
         Ok(Options {
             command: command.to_vec(),
@@ -167,6 +162,7 @@ fn launch(args: &Args) -> anyhow::Result<u8> {
         stdin: args.interactive,
         stdin_once: args.interactive && !args.detach && !args.tty,
         auto_remove: args.rm,
+        writable: args.writable.clone(),
         ..args.new.options(&args.target)?
     };
     let show = Show::new(if args.quiet { Mode::None } else { Mode::Auto });
@@ -196,7 +192,7 @@ fn attach_and_start(
     clock.lap("machine's process and virtual machine");
     if args.detach {
         clock.add_inner(&launched.start()?);
-        text::say!("{}", launched.machine.spec.id)?;
+        text::say!("{}", launched.machine.spec.id).map_err(session::Broken::Output)?;
         return Ok(0);
     }
     // Attached before the start, so that not a byte is missed.

@@ -78,6 +78,10 @@ fn look(machines: &Machines, names: &[String]) -> anyhow::Result<Vec<Look>> {
             Ok(other) => bail!("the agent of {} answered {other:?}", machine.spec.name),
             // Ended while we looked.
             Err(_) if names.is_empty() && !machine.is_alive() => {}
+            // Its guest hangs; the others are asked all the same.
+            Err(error) if names.is_empty() => {
+                tracing::warn!("nothing is known of {}: {error:#}", machine.spec.name);
+            }
             Err(error) => return Err(error),
         }
     }

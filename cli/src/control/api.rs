@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Ask the process to end.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct StopRequest {
+pub(crate) struct StopRequest {
     /// Linux number of the signal to send first; the machine's own if absent.
     pub signal: Option<i32>,
     /// Seconds before SIGKILL; the machine's own if absent.
@@ -17,14 +17,14 @@ pub struct StopRequest {
 /// Send a signal to the process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct KillRequest {
+pub(crate) struct KillRequest {
     /// Linux number of the signal.
     pub signal: i32,
 }
 
 /// How the process ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct WaitReply {
+pub(crate) struct WaitReply {
     /// 0 to 255; 128 + n after signal n.
     pub exit_code: i32,
 }
@@ -32,7 +32,7 @@ pub struct WaitReply {
 /// Take a snapshot.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SnapshotRequest {
+pub(crate) struct SnapshotRequest {
     /// The directory that the snapshot will be; it must not exist.
     pub path: PathBuf,
 }
@@ -50,10 +50,11 @@ pub struct SnapshotReply {
 
 /// Why a request was not done.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ErrorBody {
+pub(crate) struct ErrorBody {
     /// One sentence for people.
     pub error: String,
-    /// The exit status that a command should have, if the failure has one: 125, 126 or 127.
+    /// The exit status that a command should have, if the failure has one: 125, 126, 127, or 137 for a guest that was
+    /// switched off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<u8>,
 }

@@ -19,14 +19,14 @@ const REPLY_LIMIT: usize = 16 << 20;
 
 /// Talks to one machine's control socket; blocks.
 #[derive(Debug, Clone)]
-pub struct Client {
+pub(crate) struct Client {
     socket: PathBuf,
 }
 
 /// Why a machine did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ControlError {
+pub(crate) enum ControlError {
     /// Nobody answers at the socket.
     #[error("the machine does not answer at {socket} ({source}); it may have just ended")]
     Unreachable {
@@ -45,7 +45,7 @@ pub enum ControlError {
 
 impl Client {
     /// A client of the machine whose directory this is.
-    pub fn new(directory: &Path) -> Self {
+    pub(crate) fn new(directory: &Path) -> Self {
         Self { socket: directory.join("control.sock") }
     }
 
@@ -53,7 +53,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ControlError::Unreachable`].
-    pub fn wait_ready(
+    pub(crate) fn wait_ready(
         &self,
         limit: Duration,
         mut alive: impl FnMut() -> bool,
@@ -74,7 +74,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ControlError`].
-    pub fn call<T: DeserializeOwned>(
+    pub(crate) fn call<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
@@ -97,7 +97,11 @@ impl Client {
     ///
     /// # Errors
     /// [`ControlError`].
-    pub fn upgrade(&self, path: &str, protocol: &'static str) -> Result<UnixStream, ControlError> {
+    pub(crate) fn upgrade(
+        &self,
+        path: &str,
+        protocol: &'static str,
+    ) -> Result<UnixStream, ControlError> {
         let unreachable =
             |source| ControlError::Unreachable { socket: self.socket.clone(), source };
         let mut stream = UnixStream::connect(&self.socket).map_err(unreachable)?;

@@ -4,13 +4,16 @@
 
 mod api;
 mod client;
+#[cfg(test)]
+mod document;
 mod server;
 
-pub use api::{ErrorBody, KillRequest, SnapshotReply, SnapshotRequest, StopRequest, WaitReply};
-pub use client::{Client, ControlError};
+pub use api::SnapshotReply;
+pub(crate) use api::{ErrorBody, KillRequest, SnapshotRequest, StopRequest, WaitReply};
+pub(crate) use client::{Client, ControlError};
 pub(crate) use server::serve;
 
 /// What an upgraded connection to `/v1/attach` speaks: the frames of an attached process.
-pub const STDIO: &str = "kiln-stdio";
+pub(crate) const STDIO: &str = "kiln-stdio";
 /// What an upgraded connection to `/v1/agent` speaks: the protocol of the guest's agent.
-pub const AGENT: &str = "kiln-agent";
+pub(crate) const AGENT: &str = "kiln-agent";

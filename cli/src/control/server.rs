@@ -11,12 +11,13 @@ use std::{
 use anyhow::Context;
 use axum::{
     Json, Router,
-    extract::{Request, State as Extract},
+    extract::{FromRequest, Request, State as Extract},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use hyper_util::{rt::TokioIo, server::conn::auto::upgrade};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::{net::UnixListener, sync::oneshot};
 
@@ -73,6 +74,10 @@ pub(crate) fn serve(directory: &Path, supervisor: Arc<Supervisor>) -> anyhow::Re
         .route("/v1/snapshot", post(snapshot))
         .route("/v1/attach", get(attach))
         .route("/v1/agent", get(agent))
+        .fallback(|| async { refused(StatusCode::NOT_FOUND, "there is no such resource") })
+        .method_not_allowed_fallback(|| async {
+            refused(StatusCode::METHOD_NOT_ALLOWED, "this resource has no such method")
+        })
         .with_state(supervisor);
     let (stop, stopped) = oneshot::channel();
     let thread = thread::Builder::new().name("control".into()).spawn(move || {
@@ -111,11 +116,11 @@ async fn start(Extract(supervisor): Shared) -> Response {
     respond(supervisor, |supervisor| supervisor.start()).await
 }
 
-async fn stop(Extract(supervisor): Shared, Json(request): Json<StopRequest>) -> Response {
+async fn stop(Extract(supervisor): Shared, Body(request): Body<StopRequest>) -> Response {
     respond(supervisor, move |supervisor| supervisor.stop(&request)).await
 }
 
-async fn kill(Extract(supervisor): Shared, Json(request): Json<KillRequest>) -> Response {
+async fn kill(Extract(supervisor): Shared, Body(request): Body<KillRequest>) -> Response {
     respond(supervisor, move |supervisor| supervisor.signal(request.signal)).await
 }
 
@@ -136,7 +141,7 @@ async fn unpause(Extract(supervisor): Shared) -> Response {
     respond(supervisor, |supervisor| supervisor.set_paused(false)).await
 }
 
-async fn snapshot(Extract(supervisor): Shared, Json(request): Json<SnapshotRequest>) -> Response {
+async fn snapshot(Extract(supervisor): Shared, Body(request): Body<SnapshotRequest>) -> Response {
     respond(supervisor, move |supervisor| supervisor.snapshot(&request)).await
 }
 
@@ -167,6 +172,24 @@ async fn respond<T: serde::Serialize + Send + 'static>(
     }
 }
 
+/// A JSON body; what is none is refused as everything else is.
+struct Body<T>(T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        match Json::from_request(request, state).await {
+            Ok(Json(body)) => Ok(Self(body)),
+            Err(rejection) => Err(refused(rejection.status(), rejection.body_text())),
+        }
+    }
+}
+
+fn refused(status: StatusCode, error: impl Into<String>) -> Response {
+    (status, Json(ErrorBody { error: error.into(), exit_code: None })).into_response()
+}
+
 fn failure(error: &anyhow::Error) -> Response {
     let exit_code = error.downcast_ref::<Exit>().map(|exit| exit.status);
     let body = ErrorBody { error: format!("{error:#}"), exit_code };
@@ -181,9 +204,8 @@ fn switch(
 ) -> Response {
     let asked = request.headers().get(header::UPGRADE).and_then(|value| value.to_str().ok());
     if asked != Some(protocol) {
-        let body =
-            ErrorBody { error: format!("ask for an upgrade to {protocol}"), exit_code: None };
-        return (StatusCode::UPGRADE_REQUIRED, Json(body)).into_response();
+        let error = format!("ask for an upgrade to {protocol}");
+        return refused(StatusCode::UPGRADE_REQUIRED, error);
     }
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {

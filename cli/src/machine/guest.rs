@@ -11,15 +11,15 @@ use std::{
 
 use anyhow::{Context, bail};
 use vmm::{
-    DiskConfig, DiskSource, MachineConfig, OnReset, Outcome, PartConfig, Resources, Timings,
-    VsockConfig, VsockHost, VsockListener,
+    DiskConfig, DiskSource, Durability, MachineConfig, OnReset, Outcome, PartConfig, Resources,
+    Timings, VsockConfig, VsockHost, VsockListener,
 };
 
-use super::{
-    console::ConsoleLog,
-    snapshot::{self, Loading},
+use super::snapshot::{self, Loading};
+use crate::{
+    record::{Machine, Origin, RestoreReport, Spec},
+    rotated::RotatedLog,
 };
-use crate::record::{Machine, Origin, RestoreReport, Spec};
 
 /// The guest's context identifier, the first that is not reserved (virtio 1.2, 5.10.4).
 const GUEST_CID: u32 = 3;
@@ -42,10 +42,12 @@ pub(crate) struct Guest {
 impl Guest {
     /// Builds the virtual machine, up to but not including its first instruction.
     pub(super) fn build(record: &Machine) -> anyhow::Result<Self> {
-        let resources = Resources::serial(ConsoleLog::create(&record.directory)?);
+        let resources =
+            Resources::serial(RotatedLog::create(&record.directory.join("console.log"))?);
         let (machine, loading) = match &record.spec.origin {
-            Origin::Boot { kernel, initramfs, layers } => {
-                let config = config(&record.spec, kernel, initramfs, layers);
+            Origin::Boot { kernel, initramfs, layers, writable } => {
+                let mut config = config(&record.spec, kernel, initramfs, layers);
+                config.disks.extend(writable.as_deref().map(writable_disk));
                 (vmm::Machine::new(&config, resources)?, None)
             }
             Origin::Snapshot { path, copy, kernel, initramfs, layers } => {
@@ -179,13 +181,21 @@ impl fmt::Debug for Guest {
     }
 }
 
+/// The second disk: `/dev/vdb`.
+fn writable_disk(path: &Path) -> DiskConfig {
+    let (read_only, durability) = (false, Durability::Medium);
+    let source = DiskSource::Raw { path: path.to_path_buf(), read_only, durability };
+    DiskConfig { name: "writable".into(), source }
+}
+
 fn config(spec: &Spec, kernel: &Path, initramfs: &Path, layers: &[PathBuf]) -> MachineConfig {
     let parts = layers.iter().enumerate().map(|(index, path)| PartConfig {
         path: path.clone(),
         label: format!("layer{}", index + 1),
     });
     let mut config = MachineConfig::new(kernel);
-    config.memory = spec.memory.next_multiple_of(2 << 20);
+    // What is too much for that is refused by whoever builds the machine.
+    config.memory = spec.memory.checked_next_multiple_of(2 << 20).unwrap_or(spec.memory);
     config.vcpus = spec.cpus;
     config.initramfs = Some(initramfs.to_path_buf());
     // A panic ends the machine instead of leaving a guest that does nothing.

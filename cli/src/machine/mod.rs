@@ -1,7 +1,6 @@
 //! A machine's own process: one a machine, from its boot to its end.
 
 mod clock;
-mod console;
 mod guest;
 mod ports;
 mod snapshot;
@@ -99,7 +98,7 @@ fn live(machine: &Machine, bound: bool) -> anyhow::Result<End> {
     }
     if supervisor.wait_started() {
         clock::follow(&supervisor)?;
-        match stdio.pump(&supervisor, &mut log) {
+        match stdio.pump(|| supervisor.greet_agent(), &mut log) {
             Ok(exit) => {
                 supervisor.exited(exit);
                 stdio.close(Some(exit));

@@ -67,6 +67,12 @@ impl Taken {
 
 /// Writes a snapshot of the guest for `path`. The guest stands still meanwhile, and runs again when this returns.
 pub(super) fn take(supervisor: &Supervisor, path: &Path) -> anyhow::Result<Taken> {
+    if let Origin::Boot { writable: Some(disk), .. } = &supervisor.spec().origin {
+        bail!(
+            "a snapshot does not hold the machine's disk {}; take one of a machine without --writable",
+            disk.display()
+        );
+    }
     let machine = supervisor.guest().machine();
     let mut writer = Writer::create(path, &vmm::fingerprint()?)?;
     writer.put(WORKLOAD, &Workload { spec: supervisor.spec().clone() })?;
@@ -161,6 +167,7 @@ mod tests {
                 kernel: "Image".into(),
                 initramfs: "initramfs.cpio".into(),
                 layers: vec!["one.erofs".into(), "two.erofs".into()],
+                writable: None,
             },
             guest: agent::Config {
                 layers: vec![layer(1), layer(2)],

@@ -21,17 +21,17 @@ use super::{
 use crate::{Home, pins};
 
 /// Hexadecimal digits of an id that name its directory and that people see.
-pub const SHORT: usize = 12;
+pub(crate) const SHORT: usize = 12;
 
 /// The machines of a home.
 #[derive(Debug, Clone)]
-pub struct Machines {
+pub(crate) struct Machines {
     directory: PathBuf,
 }
 
 /// One machine as its directory tells.
 #[derive(Debug, Clone)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// Its directory.
     pub directory: PathBuf,
     /// What was asked for.
@@ -45,9 +45,13 @@ impl Machines {
     ///
     /// # Errors
     /// When their directory cannot be made.
-    pub fn open(home: &Home) -> anyhow::Result<Self> {
+    pub(crate) fn open(home: &Home) -> anyhow::Result<Self> {
         let directory = home.machines();
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
         Ok(Self { directory })
     }
 
@@ -55,7 +59,7 @@ impl Machines {
     ///
     /// # Errors
     /// When the name is taken or cannot be one.
-    pub fn create(&self, mut spec: Spec) -> anyhow::Result<Machine> {
+    pub(crate) fn create(&self, mut spec: Spec) -> anyhow::Result<Machine> {
         if !spec.name.is_empty() {
             check_name(&spec.name)?;
         }
@@ -79,7 +83,9 @@ impl Machines {
         }
         let directory = self.directory.join(&spec.id[..SHORT]);
         let work = self.directory.join(format!(".new-{}", &spec.id[..SHORT]));
-        fs::DirBuilder::new().mode(0o700).create(&work)?;
+        fs::DirBuilder::new().mode(0o700).create(&work).with_context(|| {
+            format!("cannot make {}; see whether the disk is full", work.display())
+        })?;
         write_json(&work.join("spec.json"), &spec)?;
         let state = State::created();
         write_json(&work.join("state.json"), &state)?;
@@ -93,7 +99,7 @@ impl Machines {
     ///
     /// # Errors
     /// When the directory cannot be read.
-    pub fn list(&self) -> anyhow::Result<Vec<Machine>> {
+    pub(crate) fn list(&self) -> anyhow::Result<Vec<Machine>> {
         let mut machines = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let directory = entry?.path();
@@ -117,7 +123,7 @@ impl Machines {
     ///
     /// # Errors
     /// When there is none, or more than one.
-    pub fn find(&self, name: &str) -> anyhow::Result<Machine> {
+    pub(crate) fn find(&self, name: &str) -> anyhow::Result<Machine> {
         let machines = self.list()?;
         if let Some(machine) = machines.iter().find(|m| m.spec.name == name || m.spec.id == name) {
             return Ok(machine.clone());
@@ -168,7 +174,7 @@ impl Machine {
     ///
     /// # Errors
     /// When it is gone or damaged.
-    pub fn open(directory: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(directory: &Path) -> anyhow::Result<Self> {
         Self::read(directory)
     }
 
@@ -184,12 +190,12 @@ impl Machine {
     }
 
     /// The first digits of its id.
-    pub fn short_id(&self) -> &str {
+    pub(crate) fn short_id(&self) -> &str {
         &self.spec.id[..SHORT]
     }
 
     /// Whether its process lives.
-    pub fn is_alive(&self) -> bool {
+    pub(crate) fn is_alive(&self) -> bool {
         is_locked(&self.directory.join("lock")).unwrap_or(false)
     }
 
@@ -201,12 +207,12 @@ impl Machine {
     }
 
     /// Whether the guest's process runs or stands still.
-    pub fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         matches!(self.state.status, Status::Running | Status::Paused)
     }
 
     /// Waits until its process has ended; false if it still lives after `limit`.
-    pub fn wait_gone(&self, limit: Duration) -> bool {
+    pub(crate) fn wait_gone(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         while self.is_alive() {
             if Instant::now() > deadline {
@@ -221,7 +227,7 @@ impl Machine {
     ///
     /// # Errors
     /// When its process lives, or the file system refuses.
-    pub fn remove(&self) -> anyhow::Result<()> {
+    pub(crate) fn remove(&self) -> anyhow::Result<()> {
         /// How long a machine whose guest has ended may take to be off.
         const OFF: Duration = Duration::from_secs(15);
         if self.state.status == Status::Exited {
@@ -271,7 +277,7 @@ impl Machine {
     ///
     /// # Errors
     /// When another process holds it, or the machine has been removed.
-    pub fn claim(&self) -> anyhow::Result<File> {
+    pub(crate) fn claim(&self) -> anyhow::Result<File> {
         /// Whoever looks whether the machine lives holds the lock for a moment.
         const LOOK: Duration = Duration::from_secs(1);
         let file = File::create(self.directory.join("lock"))?;

@@ -6,7 +6,7 @@ use anyhow::bail;
 ///
 /// # Errors
 /// A sentence that says what a name may be.
-pub fn check_name(name: &str) -> anyhow::Result<()> {
+pub(crate) fn check_name(name: &str) -> anyhow::Result<()> {
     let legal = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     let starts_well = name.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
     if starts_well && (2..=128).contains(&name.len()) && name.chars().all(legal) {
@@ -18,7 +18,7 @@ pub fn check_name(name: &str) -> anyhow::Result<()> {
 }
 
 /// A name that is easy to say.
-pub fn random_name() -> anyhow::Result<String> {
+pub(crate) fn random_name() -> anyhow::Result<String> {
     const QUALITIES: [&str; 32] = [
         "amber", "brave", "bright", "calm", "clever", "cosy", "deft", "eager", "fair", "firm",
         "gentle", "glad", "glazed", "hardy", "honest", "keen", "kind", "light", "lively", "merry",
@@ -66,7 +66,7 @@ pub fn random_name() -> anyhow::Result<String> {
 }
 
 /// 64 hexadecimal digits.
-pub fn random_id() -> anyhow::Result<String> {
+pub(crate) fn random_id() -> anyhow::Result<String> {
     let mut random = [0; 32];
     random_bytes(&mut random)?;
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())

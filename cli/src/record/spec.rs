@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// It is part of every snapshot and of every machine on disk: a new field has a default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Spec {
+pub(crate) struct Spec {
     /// 64 hexadecimal digits, chosen at random.
     pub id: String,
     /// Unique among the machines of a home.
@@ -50,7 +50,7 @@ pub struct Spec {
 /// Where a machine comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Origin {
+pub(crate) enum Origin {
     /// Its kernel boots.
     Boot {
         /// The kernel's `Image`.
@@ -59,6 +59,9 @@ pub enum Origin {
         initramfs: PathBuf,
         /// The image's layers, the lowest first.
         layers: Vec<PathBuf>,
+        /// The disk that takes changes in place of memory.
+        #[serde(default)]
+        writable: Option<PathBuf>,
     },
     /// It goes on where a snapshot was taken.
     Snapshot {

@@ -11,7 +11,7 @@ use super::PortMapping;
 /// What a machine is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
+pub(crate) enum Status {
     /// It exists and its process has not started.
     Created,
     /// Its process runs.
@@ -24,7 +24,7 @@ pub enum Status {
 
 /// What a machine's process last wrote about it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct State {
+pub(crate) struct State {
     /// What it is doing.
     pub status: Status,
     /// Process id of the machine's process on the host; of who made it, as long as it was only created.
@@ -54,7 +54,7 @@ pub struct State {
 
 /// How long each step of a restore took, in milliseconds, in the order in which they are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct RestoreReport {
+pub(crate) struct RestoreReport {
     /// The snapshot's state read, checked and decoded.
     pub state_ms: f64,
     /// Memory mapped, or copied with `--ram copy`.
@@ -81,7 +81,7 @@ pub struct RestoreReport {
 
 impl RestoreReport {
     /// Every step with its name for people.
-    pub fn steps(&self) -> [(&'static str, f64); 11] {
+    pub(crate) fn steps(&self) -> [(&'static str, f64); 11] {
         let Self {
             state_ms,
             memory_ms,
@@ -113,7 +113,7 @@ impl RestoreReport {
 
 impl State {
     /// A machine that was just created.
-    pub fn created() -> Self {
+    pub(crate) fn created() -> Self {
         Self {
             status: Status::Created,
             pid: Some(std::process::id()),
@@ -143,7 +143,7 @@ impl State {
     ///
     /// # Errors
     /// The file system's.
-    pub fn write(&self, path: &Path) -> anyhow::Result<()> {
+    pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
         write_json(path, self)
     }
 }
@@ -157,7 +157,8 @@ pub(super) fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<
         file.persist(path)?;
         Ok(())
     };
-    write().with_context(|| format!("cannot write {}", path.display()))
+    write()
+        .with_context(|| format!("cannot write {}; see whether the disk is full", path.display()))
 }
 
 pub(super) fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> anyhow::Result<T> {

@@ -145,6 +145,15 @@ fn copies_keep_what_files_are() {
     assert!(Path::new(&path("back/a:b c")).exists());
     kiln.text(&["cp", &path("back/a:b c"), "box:/tmp/colon"]);
 
+    // No archive can hold a socket: it is left out, and that is said.
+    let _socket = std::os::unix::net::UnixListener::bind(path("tree/socket")).unwrap();
+    let copied = kiln.output(&["cp", &path("tree"), "box:/tmp/without"]);
+    let said = String::from_utf8_lossy(&copied.stderr).into_owned();
+    assert!(copied.status.success() && said.contains("tree/socket is a socket"), "{copied:?}");
+    assert_eq!(kiln.text(&["exec", "box", "ls", "/tmp/without"]).matches("socket").count(), 0);
+    kiln.text(&["exec", "box", "test", "-f", "/tmp/without/big"]);
+    fs::remove_file(path("tree/socket")).unwrap();
+
     // `-` is a tar archive, from standard input or to standard output.
     let packed = kiln.output(&["cp", "box:/tmp/tree", "-"]);
     let mut archive = tar::Archive::new(&packed.stdout[..]);

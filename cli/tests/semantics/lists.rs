@@ -143,6 +143,10 @@ fn waits_print_statuses_in_order() {
     }
     // What has ended is not waited for.
     assert_eq!(kiln.text(&["wait", "one"]), "1");
+    assert_eq!(
+        json(&kiln.text(&["wait", "--format", "json", "one", "two"])),
+        serde_json::json!([{ "name": "one", "exit_code": 1 }, { "name": "two", "exit_code": 2 }])
+    );
     let removed = kiln.text(&["rm", "one", "two"]);
     assert_eq!(removed, "one\ntwo");
     // --rm with -d removes the machine when it has ended; waiting for it still tells its status.

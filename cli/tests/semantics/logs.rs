@@ -39,6 +39,17 @@ fn logs_of_what_has_ended() {
     // Following what has ended ends.
     assert_eq!(stdout(&kiln, &["logs", "-f", "--tail", "1", "job"]), "four");
 
+    let json = stdout(&kiln, &["logs", "--format", "json", "job"]);
+    let records: Vec<serde_json::Value> =
+        json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let text_of = |stream: &str| {
+        let of = records.iter().filter(|record| record["stream"] == stream);
+        of.map(|record| record["text"].as_str().unwrap()).collect::<String>()
+    };
+    assert_eq!(text_of("stdout"), "one\ntwo\nthree\nfour");
+    assert_eq!(text_of("stderr"), "error\n");
+    assert!(records[0]["time"].as_str().unwrap().parse::<Timestamp>().is_ok(), "{json}");
+
     // An RFC3339Nano time with all nine digits before each line.
     let stamped = stdout(&kiln, &["logs", "-t", "job"]);
     let lines: Vec<(&str, &str)> =

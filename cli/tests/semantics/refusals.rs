@@ -62,6 +62,13 @@ pub(crate) const CASES: &[Case] = &[
         .fails(125, "--mount is not supported yet"),
     case("--network", &["--network", "host"], &["true"], "")
         .fails(125, "--network is not supported yet"),
+    case("--dns", &["--dns", "1.1.1.1"], &["true"], "").fails(125, "--dns is not supported yet"),
+    case("--add-host", &["--add-host", "a:1.1.1.1"], &["true"], "")
+        .fails(125, "--add-host is not supported yet"),
+    case("-P", &["-P"], &["true"], "").fails(125, "--publish-all is not supported yet"),
+    case("--volumes-from", &["--volumes-from", "a"], &["true"], "")
+        .fails(125, "--volumes-from is not supported yet"),
+    case("--tmpfs", &["--tmpfs", "/a"], &["true"], "").fails(125, "--tmpfs is not supported yet"),
     case("--net", &["--net", "host"], &["true"], "").fails(125, "--network is not supported yet"),
 ];
 
@@ -93,6 +100,8 @@ fn a_missing_image_is_said() {
     fails(&kiln.output(&["run", "oci-archive:/nowhere.tar", "true"]), 125, &["/nowhere.tar"]);
     fails(&kiln.output(&["run", "no image", "true"]), 125, &["no image"]);
     let usage = kiln.output(&["run"]);
+    assert_eq!(usage.status.code(), Some(125), "{usage:?}");
+    let usage = kiln.output(&["--verbose", "run", "--foo"]);
     assert_eq!(usage.status.code(), Some(125), "{usage:?}");
     assert_eq!(kiln.text(&["ps", "-aq"]), "");
 }

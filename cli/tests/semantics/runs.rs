@@ -182,6 +182,8 @@ pub(crate) const CASES: &[Case] = &[
         &["sh", "-c", "ls /proc/self/fd | wc -l"],
         "4\n",
     ),
+    // `--cpus`, docs.docker.com/engine/containers/resource_constraints: a fraction is one.
+    case("a processor and a half", &["--cpus", "1.5"], &["nproc"], "2\n"),
     case(
         "the loopback interface is up",
         &[],

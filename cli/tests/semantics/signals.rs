@@ -158,3 +158,19 @@ fn a_machine_that_runs_out_of_memory_says_so() {
         serde_json::from_str(&kiln.text(&["inspect", "job"])).unwrap();
     assert_eq!(inspected[0]["state"]["oom_killed"], true, "{inspected}");
 }
+
+/// What is said of the machine is about all of its processes, as there.
+#[test]
+fn a_child_that_takes_the_memory_is_told_of_too() {
+    let (kiln, images) = (Kiln::new(), Images::new());
+    let image = images.reference("plain");
+    // Each of them could be had alone, and only they may be chosen.
+    let script = "echo -1000 > /proc/self/oom_score_adj; \
+                  takes() { echo 0 > /proc/self/oom_score_adj; exec tail -c $1 /dev/zero; }; \
+                  (takes 30000000) & (takes 60000000); exit 4";
+    let args = ["run", "--name", "job", "--cpus", "1", "-m", "96m", &image, "sh", "-c", script];
+    assert_eq!(kiln.output(&args).status.code(), Some(4));
+    let inspected: serde_json::Value =
+        serde_json::from_str(&kiln.text(&["inspect", "job"])).unwrap();
+    assert_eq!(inspected[0]["state"]["oom_killed"], true, "{inspected}");
+}

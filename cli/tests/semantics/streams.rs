@@ -242,3 +242,20 @@ fn a_process_that_does_not_read_holds_up_its_input() {
     let taken = writer.join().unwrap() << 16;
     assert!(taken < 4 << 20, "{taken} bytes of 100 MB were taken");
 }
+
+/// A reader that has gone ends the command without a word, as SIGPIPE would.
+#[test]
+fn a_reader_may_go() {
+    let (kiln, images) = (Kiln::new(), Images::new());
+    let image = images.reference("plain");
+    let calls: [&[&str]; 2] =
+        [&["run", "--name", "talker", &image, "yes"], &["exec", "talker", "yes"]];
+    for args in calls {
+        let mut child =
+            kiln.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdout.take().unwrap().read_exact(&mut [0; 2]).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(141), &b""[..]));
+    }
+    kiln.text(&["rm", "--force", "talker"]);
+}

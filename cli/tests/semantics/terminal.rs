@@ -224,3 +224,45 @@ fn a_terminal_may_vanish() {
     assert_eq!(kiln.text(&["exec", "term", "cat", "/proc/1/comm"]), "sh");
     assert_eq!(kiln.text(&["rm", "-f", "term"]), "term");
 }
+
+/// Whoever cannot type must be able to interrupt: "Interactive", same page.
+#[test]
+fn without_standard_input_the_terminal_is_the_users() {
+    let (kiln, images) = (Kiln::new(), Images::new());
+    let image = images.reference("plain");
+    let args = ["run", "-t", "--name", "term", &image, "sh", "-c", "echo up; exec sleep 1000"];
+    let mut terminal = Terminal::start(&kiln, (24, 80), &args);
+    terminal.expect("up");
+    assert!(!terminal.is_raw());
+    terminal.type_in("\x03");
+    // It died of the signal.
+    assert_eq!(terminal.end(), None);
+    assert_eq!(kiln.text(&["exec", "term", "cat", "/proc/1/comm"]), "sleep");
+    kiln.text(&["rm", "-f", "term"]);
+}
+
+#[test]
+fn a_signal_leaves_the_terminal_as_it_was() {
+    let (kiln, images) = (Kiln::new(), Images::new());
+    let image = images.reference("plain");
+    let args = ["run", "-it", "--name", "term", &image, "sh", "-c", SHELL];
+    let mut first = Terminal::start(&kiln, (24, 80), &args);
+    first.expect("# ");
+    for signal in ["-TERM", "-INT", "-HUP"] {
+        let mut terminal =
+            Terminal::start(&kiln, (24, 80), &["exec", "-it", "term", "sh", "-c", SHELL]);
+        terminal.expect("# ");
+        assert!(terminal.is_raw());
+        let pid = terminal.kiln.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        assert_eq!(terminal.end(), None, "it died of the signal");
+        assert!(!terminal.is_raw());
+    }
+    // What is typed before the detach keys is still the process's.
+    first.type_in("echo typed > /typed\r\x10\x11");
+    assert_eq!(first.end(), Some(0));
+    assert!(!first.is_raw());
+    let look = "until test -s /typed; do sleep 0.05; done; cat /typed";
+    assert_eq!(kiln.text(&["exec", "term", "sh", "-c", look]), "typed");
+    kiln.text(&["rm", "-f", "term"]);
+}

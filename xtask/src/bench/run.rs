@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::boot::until_marker;
 use super::{kiln, pairs};
@@ -15,6 +15,8 @@ use crate::{busybox, demo, guest_agent, kernel};
 
 /// Printed by the command.
 const MARKER: &str = "the command has started";
+/// The most that the ratio may be.
+const LIMIT: f64 = 1.5;
 /// Memory of both machines, in MiB.
 const MEMORY: &str = "512";
 
@@ -43,12 +45,13 @@ pub(super) fn run(count: usize) -> Result<()> {
     };
     // The image is converted once, as it is the first time that anybody runs it.
     run_command(&mut on_kiln())?;
-    pairs(
+    let ratio = pairs(
         "run to the first output",
         count,
         || until_marker(&mut on_kiln(), MARKER),
         || until_marker(&mut on_qemu(&kernel, &root), MARKER),
     )?;
+    ensure!(ratio <= LIMIT, "the ratio is {ratio:.2}; the limit is {LIMIT}");
     Ok(())
 }
 

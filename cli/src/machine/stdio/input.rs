@@ -11,6 +11,9 @@ use agent::{
 /// Bytes of standard input that wait here for all clients together, those that have gone included.
 const LIMIT: usize = 64 * STDIN_WINDOW;
 
+/// No stream has come so far when a connection is made: what is counted from there on cannot overflow.
+const FURTHEST: u64 = 1 << 62;
+
 /// Everything that is on its way to the guest.
 #[derive(Debug, Default)]
 pub(super) struct ToGuest {
@@ -50,13 +53,27 @@ pub(super) struct Next {
 
 impl ToGuest {
     /// A new connection goes on where the agent says that it is.
-    pub(super) fn resume(&mut self, attached: &Attached, first: bool) {
+    pub(super) fn resume(&mut self, attached: &Attached, first: bool) -> Result<(), ProtocolError> {
+        let Attached { stdin, stdin_taken, stdout, stderr, tty: _ } = *attached;
+        let furthest = stdin.max(stdin_taken).max(stdout).max(stderr);
+        if furthest > FURTHEST {
+            return Err(ProtocolError::Unexpected {
+                expected: "where its streams are",
+                got: format!("byte {furthest}"),
+            });
+        }
         if first {
             (self.start, self.acknowledged) = (attached.stdin, (attached.stdout, attached.stderr));
         }
         self.cursor = attached.stdin.clamp(self.start, self.end());
         self.taken(attached.stdin_taken);
         (self.close_told, self.acknowledge_again) = (false, true);
+        Ok(())
+    }
+
+    /// What the process has taken of standard input.
+    pub(super) fn taken_so_far(&self) -> u64 {
+        self.taken
     }
 
     /// The process has taken standard input up to this offset.
@@ -197,7 +214,7 @@ mod tests {
 
     fn begun() -> ToGuest {
         let mut to = ToGuest::default();
-        to.resume(&Attached::default(), true);
+        to.resume(&Attached::default(), true).unwrap();
         drain(&mut to);
         to
     }
@@ -222,7 +239,7 @@ mod tests {
         to.close();
         assert_eq!(drain(&mut to).len(), 2);
         // The agent had received four bytes, of which the process took two.
-        to.resume(&Attached { stdin: 4, stdin_taken: 2, ..Attached::default() }, false);
+        to.resume(&Attached { stdin: 4, stdin_taken: 2, ..Attached::default() }, false).unwrap();
         let frames = drain(&mut to);
         assert!(matches!(frames[1], Frame::Data { offset: 4, .. }), "{frames:?}");
         assert_eq!(stdin_of(&frames), b"ef");
@@ -234,7 +251,7 @@ mod tests {
         let mut to = ToGuest::default();
         let attached =
             Attached { stdin: 10, stdin_taken: 7, stdout: 5, stderr: 0, ..Attached::default() };
-        to.resume(&attached, true);
+        to.resume(&attached, true).unwrap();
         assert_eq!(to.acknowledged(), (5, 0));
         to.stdin(1, &vec![0; STDIN_WINDOW]);
         let frames = drain(&mut to);
@@ -248,6 +265,25 @@ mod tests {
         to.taken(u64::MAX);
         to.stdin(1, &vec![0; 2 * STDIN_WINDOW]);
         assert_eq!(stdin_of(&drain(&mut to)).len(), STDIN_WINDOW);
+    }
+
+    #[test]
+    fn a_guest_that_claims_to_be_too_far_is_refused() {
+        let far = |at| Attached { stdin: at, stdin_taken: at, stdout: at, stderr: at, tty: false };
+        let none = Attached::default();
+        for attached in [
+            Attached { stdin: u64::MAX, ..none },
+            Attached { stdin_taken: FURTHEST + 1, ..none },
+            Attached { stdout: u64::MAX, ..none },
+            Attached { stderr: u64::MAX, ..none },
+        ] {
+            assert!(ToGuest::default().resume(&attached, true).is_err(), "{attached:?}");
+            assert!(begun().resume(&attached, false).is_err(), "{attached:?}");
+        }
+        let mut to = ToGuest::default();
+        to.resume(&far(FURTHEST), true).unwrap();
+        to.stdin(1, b"x");
+        assert_eq!(stdin_of(&drain(&mut to)), b"x");
     }
 
     #[test]

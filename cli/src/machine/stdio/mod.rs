@@ -21,13 +21,22 @@ use agent::{
     Attached, Channel, Exit, Frame, OUTPUT_REST, OUTPUT_WINDOW, Output, ProtocolError, Reply,
     Request, decode_message, encode_message, read_frame, write_data,
 };
+use anyhow::Context;
 
 use self::{client::Client, input::ToGuest};
-use super::supervisor::{MAIN, Supervisor};
-use crate::log::{LogWriter, Stream};
+use super::supervisor::MAIN;
+use crate::{
+    agent_link::Agent,
+    log::{LogWriter, Stream},
+};
 
 /// How long a client may stand still once the machine has ended, before it is left alone.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Connections to the agent that may break off without a byte of stdio before the machine is given up.
+const ATTEMPTS: u32 = 5;
+/// How much longer to wait after each of them.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Where a process's stdio goes and comes from.
 #[derive(Debug, Clone)]
@@ -109,15 +118,16 @@ impl Stdio {
     /// Carries stdio until the process ends. A broken connection to the agent is made again.
     pub(super) fn pump(
         &self,
-        supervisor: &Supervisor,
+        connect: impl Fn() -> anyhow::Result<Agent>,
         log: &mut LogWriter,
     ) -> anyhow::Result<Exit> {
         let shared = self.shared.clone();
         thread::Builder::new().name("to guest".into()).spawn(move || shared.write_to_guest())?;
         // A restored process has written before; what was acknowledged then is gone.
         let mut seen: Option<(u64, u64)> = None;
+        let (mut reached, mut in_vain) = (None, 0);
         loop {
-            let mut agent = supervisor.greet_agent()?;
+            let mut agent = connect()?;
             let request = Request::Attach {
                 id: MAIN,
                 stdout: seen.map(|offsets| offsets.0),
@@ -127,13 +137,21 @@ impl Stdio {
                 anyhow::bail!("the guest's agent did not attach to the process");
             };
             let stream = Arc::new(agent.into_stream());
-            self.shared.resume(&stream, &attached, seen.is_none());
+            self.shared.resume(&stream, &attached, seen.is_none())?;
             let error = match self.shared.read_from_guest(&stream, log) {
                 Ok(exit) => return Ok(exit),
                 Err(error) => error,
             };
-            tracing::debug!("attaching to the guest's agent again: {error}");
             self.shared.lose(&stream);
+            let now = self.shared.reached();
+            in_vain = if reached.replace(now) == Some(now) { in_vain + 1 } else { 0 };
+            if in_vain == ATTEMPTS {
+                return Err(error)
+                    .context("the guest's agent breaks off the process's stdio again and again");
+            }
+            tracing::debug!("attaching to the guest's agent again: {error}");
+            // The guest may be short of something for a moment.
+            thread::sleep(PAUSE * in_vain);
             seen = Some(self.shared.lock().seen);
         }
     }
@@ -172,17 +190,29 @@ impl Stdio {
 }
 
 impl Shared {
-    fn resume(&self, stream: &Arc<UnixStream>, attached: &Attached, first: bool) {
+    fn resume(
+        &self,
+        stream: &Arc<UnixStream>,
+        attached: &Attached,
+        first: bool,
+    ) -> Result<(), ProtocolError> {
         self.change(|state| {
+            state.to_guest.resume(attached, first)?;
             if first {
                 state.seen = (attached.stdout, attached.stderr);
                 for client in state.clients.values_mut() {
                     client.acknowledged = state.seen;
                 }
             }
-            state.to_guest.resume(attached, first);
             state.guest = Some(stream.clone());
-        });
+            Ok(())
+        })
+    }
+
+    /// How far the process's streams have come; more whenever there was any of them.
+    fn reached(&self) -> (u64, u64, u64) {
+        let state = self.lock();
+        (state.seen.0, state.seen.1, state.to_guest.taken_so_far())
     }
 
     /// Gives up a connection to the agent.
@@ -308,5 +338,83 @@ impl Shared {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agent::{Connection, ExitStatus, Hello, write_message};
+
+    use super::*;
+
+    /// Carries the stdio of a guest whose agent does this to each connection once it is attached; how that ended, and
+    /// how many connections there were.
+    fn pump(
+        attached: Attached,
+        then: impl Fn(usize, &UnixStream) + Clone + Send + 'static,
+    ) -> (anyhow::Result<Exit>, usize) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut log = LogWriter::open(directory.path()).unwrap();
+        let connections = std::cell::Cell::new(0);
+        let connect = || {
+            let (ours, theirs) = UnixStream::pair()?;
+            let (then, number) = (then.clone(), connections.get());
+            connections.set(number + 1);
+            thread::spawn(move || {
+                let mut agent = Connection::open(theirs, &Hello::new("test")).unwrap();
+                let request: Request = agent.receive_message().unwrap();
+                assert!(matches!(request, Request::Attach { id: MAIN, .. }));
+                agent.send_message(&Reply::Attached(attached)).unwrap();
+                then(number, agent.stream());
+            });
+            Ok(Agent::greet(ours)?)
+        };
+        let stdio = Stdio::new(false);
+        let ended = stdio.pump(connect, &mut log);
+        stdio.close(None);
+        (ended, connections.get())
+    }
+
+    const EXIT: Exit =
+        Exit { status: ExitStatus::Exited(3), oom_killed: false, stdout: 0, stderr: 0 };
+
+    #[test]
+    fn a_guest_that_answers_garbage_is_given_up() {
+        let (ended, connections) = pump(Attached::default(), |_, mut stream| {
+            // It fails when the other side has read enough of it.
+            let _ = stream.write_all(&[0xff; 64]);
+        });
+        let error = format!("{:#}", ended.unwrap_err());
+        assert!(error.contains("again and again") && error.contains("protocol"), "{error}");
+        assert_eq!(connections, ATTEMPTS as usize + 1);
+    }
+
+    #[test]
+    fn a_guest_that_hangs_up_is_given_up() {
+        let (ended, _) = pump(Attached::default(), |_, _| {});
+        let error = ended.unwrap_err();
+        assert!(matches!(error.downcast_ref(), Some(ProtocolError::Closed)), "{error:#}");
+    }
+
+    #[test]
+    fn connections_that_carry_something_may_break_as_often_as_they_like() {
+        let often = 3 * ATTEMPTS as usize;
+        let (ended, _) = pump(Attached::default(), move |number, mut stream| {
+            write_data(&mut stream, Channel::Stdout, number as u64, b"x").unwrap();
+            if number == often {
+                write_message(&mut stream, &Output::Exited(EXIT)).unwrap();
+            }
+        });
+        assert_eq!(ended.unwrap(), EXIT);
+    }
+
+    #[test]
+    fn a_guest_that_claims_to_be_too_far_is_given_up() {
+        let far = Attached { stdout: u64::MAX, ..Attached::default() };
+        let (ended, connections) = pump(far, |_, mut stream| {
+            let _ = write_data(&mut stream, Channel::Stdout, u64::MAX, b"x");
+        });
+        assert!(ended.is_err());
+        assert_eq!(connections, 1);
     }
 }

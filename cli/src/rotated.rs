@@ -1,6 +1,7 @@
-//! The guest kernel's messages on disk, at most so many bytes of them.
+//! A log that others may fill without filling the disk: two files of at most so many bytes.
 
 use std::{
+    ffi::OsString,
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
@@ -11,32 +12,33 @@ use anyhow::Context;
 /// Bytes after which a file is closed and a new one begun.
 const FILE_LIMIT: u64 = 1 << 20;
 
-/// Writes `console.log`; what is older is in `console.log.1`, and what is older than that is gone.
+/// Writes a file; what is older is in the file with `.1` behind its name, and what is older than that is gone.
 #[derive(Debug)]
-pub(super) struct ConsoleLog {
+pub(crate) struct RotatedLog {
     path: PathBuf,
     file: File,
     len: u64,
 }
 
-impl ConsoleLog {
-    /// Begins the console's log in a machine's directory.
-    pub(super) fn create(directory: &Path) -> anyhow::Result<Self> {
-        let path = directory.join("console.log");
+impl RotatedLog {
+    /// Begins the log at `path`.
+    pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
         let file =
-            File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
-        Ok(Self { path, file, len: 0 })
+            File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(Self { path: path.into(), file, len: 0 })
     }
 
     fn rotate(&mut self) -> io::Result<()> {
-        fs::rename(&self.path, self.path.with_extension("log.1"))?;
+        let mut older = OsString::from(&self.path);
+        older.push(".1");
+        fs::rename(&self.path, older)?;
         self.file = File::create(&self.path)?;
         self.len = 0;
         Ok(())
     }
 }
 
-impl Write for ConsoleLog {
+impl Write for RotatedLog {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.len >= FILE_LIMIT {
             self.rotate()?;
@@ -59,9 +61,9 @@ mod tests {
     #[test]
     fn a_guest_that_talks_without_end_fills_two_files() {
         let directory = tempfile::tempdir().unwrap();
-        let mut console = ConsoleLog::create(directory.path()).unwrap();
+        let mut log = RotatedLog::create(&directory.path().join("console.log")).unwrap();
         for round in 0..50_u8 {
-            console.write_all(&vec![round; 100_000]).unwrap();
+            log.write_all(&vec![round; 100_000]).unwrap();
         }
         let mut names: Vec<_> = fs::read_dir(directory.path())
             .unwrap()
