@@ -1,6 +1,7 @@
 //! A driver's side of the transport and its queues, for tests and fuzzing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use devices::{Access, IrqLine, IrqSink, MmioDevice, Trigger, Width};
 use virtio_bindings::virtio_config::*;
@@ -17,6 +18,9 @@ pub fn memory(len: usize) -> Memory {
     let ranges = [(GuestAddress(RAM_BASE), len)];
     Arc::new(GuestMemoryMmap::from_ranges(&ranges).expect("anonymous memory"))
 }
+
+/// For what takes no time unless it hangs.
+pub const LONG: Duration = Duration::from_secs(60);
 
 /// Where [`memory`] starts.
 pub const RAM_BASE: u64 = 0x4000_0000;

@@ -2,7 +2,7 @@
 
 use arbitrary::Arbitrary;
 use devices::{Access, MmioDevice, Width};
-use virtio::mock::{MockDriver, RAM_BASE, memory};
+use virtio::mock::{LONG, MockDriver, RAM_BASE, memory};
 use virtio::{MmioTransport, VirtioDevice};
 use vm_memory::{Bytes, GuestAddress};
 
@@ -106,7 +106,7 @@ fn act(d: &mut MockDriver, queues: u32, offered: u64, op: Op) {
 }
 
 fn pause(transport: &MmioTransport) {
-    transport.quiesce().unwrap();
+    transport.quiesce(LONG).unwrap();
     let state = transport.save().unwrap();
     snapshot::Saved::validate(&state).unwrap();
     transport.resume(false);
