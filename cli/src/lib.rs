@@ -3,6 +3,7 @@
 mod agent_link;
 pub mod commands;
 pub mod control;
+mod descriptors;
 mod exit;
 mod guest_files;
 mod home;

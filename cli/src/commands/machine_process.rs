@@ -14,5 +14,6 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
+    crate::descriptors::raise_limit();
     crate::machine::main(&args.directory, args.bound).map(|()| 0)
 }
