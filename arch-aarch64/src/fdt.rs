@@ -125,15 +125,23 @@ const LEVEL_HIGH: u32 = 4;
 /// `KEY_POWER` (`include/uapi/linux/input-event-codes.h`).
 const KEY_POWER: u32 = 116;
 
-/// Writes the tree.
-pub fn write(machine: &Machine<'_>) -> Result<Vec<u8>, FdtError> {
-    let command_line = machine.command_line;
+/// Checks a kernel's command line before anything else is done.
+///
+/// # Errors
+/// If it is too long for Linux or contains a NUL byte.
+pub fn check_command_line(command_line: &str) -> Result<(), FdtError> {
     if command_line.len() >= COMMAND_LINE_SIZE {
         return Err(FdtError::CommandLineTooLong { len: command_line.len() });
     }
     if command_line.contains('\0') {
         return Err(FdtError::CommandLineNul);
     }
+    Ok(())
+}
+
+/// Writes the tree.
+pub fn write(machine: &Machine<'_>) -> Result<Vec<u8>, FdtError> {
+    check_command_line(machine.command_line)?;
     if machine.cpus.is_empty() {
         return Err(FdtError::NoCpus);
     }

@@ -106,11 +106,20 @@ pub enum LayoutError {
 }
 
 impl Layout {
-    /// Places the interrupt controller, devices and `ram` bytes of RAM below `1 << ipa_bits`.
-    pub fn new(gic: &GicFrames, ram: u64, ipa_bits: u32) -> Result<Self, LayoutError> {
+    /// Checks an amount of RAM before anything else is done.
+    ///
+    /// # Errors
+    /// If it is no multiple of 2 MiB, or too small for Linux.
+    pub fn check_ram(ram: u64) -> Result<(), LayoutError> {
         if !ram.is_multiple_of(RAM_UNIT) || ram < LEAST_RAM {
             return Err(LayoutError::RamSize { size: ram });
         }
+        Ok(())
+    }
+
+    /// Places the interrupt controller, devices and `ram` bytes of RAM below `1 << ipa_bits`.
+    pub fn new(gic: &GicFrames, ram: u64, ipa_bits: u32) -> Result<Self, LayoutError> {
+        Self::check_ram(ram)?;
         let distributor = place(FIRST, gic.distributor)?;
         let redistributors = place(distributor.end, gic.redistributors)?;
         let msi = place(redistributors.end, gic.msi)?;

@@ -4,6 +4,7 @@ mod agent_link;
 mod bake;
 pub mod commands;
 mod control;
+mod descriptors;
 mod exit;
 mod guest_files;
 mod home;

@@ -106,14 +106,15 @@ impl Pl031 {
         self.line.update(|| false);
     }
 
-    /// Time until the alarm, if one is set and its interrupt is not masked.
+    /// Time until the alarm, if one is set and its interrupt is not masked; zero if it has passed.
     pub fn alarm_in(&self) -> Option<Duration> {
         let state = self.lock();
         if !state.armed || !state.masked_in {
             return None;
         }
         let now = self.clock.now();
-        let left = state.alarm.wrapping_sub(self.count(&state, now));
+        let count = self.count(&state, now);
+        let left = if has_passed(count, state.alarm) { 0 } else { state.alarm.wrapping_sub(count) };
         let whole = Duration::from_secs(left.into());
         Some(whole.saturating_sub(Duration::from_nanos(now.subsec_nanos().into())))
     }
@@ -133,11 +134,8 @@ impl Pl031 {
         (now.as_secs() as u32).wrapping_add(state.offset)
     }
 
-    /// The counter passes the match value while nobody looks: "passed" is a distance of less than
-    /// half the counter's range.
     fn match_alarm(&self, state: &mut Pl031State) {
-        let passed = self.count(state, self.clock.now()).wrapping_sub(state.alarm);
-        if state.armed && passed < 1 << 31 {
+        if state.armed && has_passed(self.count(state, self.clock.now()), state.alarm) {
             state.armed = false;
             state.raised = true;
         }
@@ -159,6 +157,12 @@ impl Pl031 {
             _ => primecell::id_register(offset, PERIPH_ID).unwrap_or(0),
         }
     }
+}
+
+/// The counter passes the match value while nobody looks: "passed" is a distance of less than half the
+/// counter's range.
+fn has_passed(count: u32, alarm: u32) -> bool {
+    count.wrapping_sub(alarm) < 1 << 31
 }
 
 impl MmioDevice for Pl031 {
@@ -256,6 +260,7 @@ mod tests {
         rtc.check_alarm();
         assert_eq!(sink.take(), []);
         clock.0.store(110_000, Ordering::Relaxed);
+        assert_eq!(rtc.alarm_in(), Some(Duration::ZERO), "it is due");
         rtc.check_alarm();
         assert_eq!(sink.take(), [(40, true)]);
         assert_eq!(rtc.alarm_in(), None);

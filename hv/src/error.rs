@@ -17,7 +17,7 @@ pub enum Error {
     #[error(
         "the hypervisor refuses to create a virtual machine ({code}); sign the program with the \
          entitlement com.apple.security.hypervisor: codesign --force --sign - --entitlements \
-         kiln.entitlements <program>"
+         cli/kiln.entitlements <program>"
     )]
     Denied {
         /// The framework's answer.

@@ -390,7 +390,7 @@ impl VirtioDevice for Balloon {
         }
     }
 
-    fn reset(&mut self) {
+    fn reset(&mut self, _watch: &mut dyn Watch) {
         self.inside.clear();
         self.stats_buffer = None;
         self.host.0.config.update(|config| config[4..8].fill(0));

@@ -136,7 +136,7 @@ fn statistics_come_when_asked_for() {
     b.driver.queues[2].add(&[(DATA, buffer.len() as u32, false)]);
     b.driver.notify(2);
     b.driver.settle();
-    b.driver.transport.quiesce().unwrap();
+    b.driver.transport.quiesce(mock::LONG).unwrap();
     assert_eq!(b.driver.transport.save().unwrap().queues[2].next_avail, 1);
     b.driver.transport.resume(false);
     b.host.request_stats();
@@ -148,7 +148,7 @@ fn target_and_actual_are_state() {
     let b = bench(0, 2);
     b.host.set_target(8 << 20);
     b.driver.w(0x104, 5);
-    b.driver.transport.quiesce().unwrap();
+    b.driver.transport.quiesce(mock::LONG).unwrap();
     let state = b.driver.transport.save().unwrap();
     let (sender, _returned) = channel();
     let balloon = Balloon::new(Box::new(Reclaim(sender)), true);

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use snapshot::Invalid;
@@ -23,6 +24,11 @@ use crate::{ConsoleState, Memory};
 pub trait VirtioDevice: Send {
     /// Device ID (virtio 1.2, section 5).
     fn id(&self) -> u32;
+
+    /// What the device is, for a person.
+    fn name(&self) -> String {
+        format!("virtio device {}", self.id())
+    }
 
     /// Offered features of the device's own; the transport adds those of the ring and of version 1.
     fn features(&self) -> u64;
@@ -78,14 +84,29 @@ pub trait VirtioDevice: Send {
         Ok(())
     }
 
+    /// A descriptor that the device kept watching in its [`reset`](Self::reset) is ready. The driver is
+    /// not at work.
+    fn ready_after_reset(&mut self, token: u32, ready: Readiness, watch: &mut dyn Watch) {
+        let _ = (token, ready, watch);
+    }
+
+    /// Waits until no request is in flight, at most that long. Returns whether that is so.
+    fn settles_within(&mut self, limit: Duration) -> bool {
+        let _ = limit;
+        true
+    }
+
     /// Finishes what is in flight, publishes it, and stops watching descriptors: from here on the
     /// device touches neither guest memory nor its queues.
     fn quiesce(&mut self, active: &mut Active, watch: &mut dyn Watch) {
         let _ = (active, watch);
     }
 
-    /// The driver has reset the device: guest-visible state is gone.
-    fn reset(&mut self) {}
+    /// The driver has reset the device: guest-visible state is gone. What the host has yet to get of
+    /// the guest's may be watched for.
+    fn reset(&mut self, watch: &mut dyn Watch) {
+        let _ = watch;
+    }
 
     /// Guest-visible state beyond transport, queues and configuration space.
     fn save(&self) -> DeviceState {

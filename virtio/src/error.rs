@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A device that cannot be built, or a worker that cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,17 @@ pub enum Error {
     WorkerGone {
         /// The thread's name.
         name: String,
+    },
+    /// A device's requests in flight were not done in time.
+    #[error(
+        "the host has not done the requests of the {device} within {} s; try again when its storage answers",
+        limit.as_secs()
+    )]
+    Busy {
+        /// What the device is.
+        device: String,
+        /// How long they were waited for.
+        limit: Duration,
     },
     /// A file of a disk cannot be used.
     #[error("the disk file {} {what}", path.display())]

@@ -17,6 +17,7 @@ mod error;
 pub mod event;
 mod interrupt;
 mod mmio;
+mod once;
 mod queue;
 mod rng;
 mod span;

@@ -1,13 +1,14 @@
 //! A driver's side of the transport and its queues, for tests and fuzzing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use devices::{Access, IrqLine, IrqSink, MmioDevice, Trigger, Width};
 use virtio_bindings::virtio_config::*;
 use virtio_bindings::virtio_mmio::*;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
-use crate::{Memory, MmioTransport, VirtioDevice, VirtioState, Worker};
+use crate::{Error, Memory, MmioTransport, VirtioDevice, VirtioState, Worker};
 
 /// Guest memory of `len` bytes at [`RAM_BASE`].
 ///
@@ -17,6 +18,9 @@ pub fn memory(len: usize) -> Memory {
     let ranges = [(GuestAddress(RAM_BASE), len)];
     Arc::new(GuestMemoryMmap::from_ranges(&ranges).expect("anonymous memory"))
 }
+
+/// For what takes no time unless it hangs.
+pub const LONG: Duration = Duration::from_secs(60);
 
 /// Where [`memory`] starts.
 pub const RAM_BASE: u64 = 0x4000_0000;
@@ -223,11 +227,26 @@ impl MockDriver {
     /// # Panics
     /// If the host is out of threads or the state is invalid.
     pub fn from_state(device: Box<dyn VirtioDevice>, memory: &Memory, state: &VirtioState) -> Self {
+        Self::try_from_state(device, memory, state).unwrap()
+    }
+
+    /// A device from a state that may not be true.
+    ///
+    /// # Errors
+    /// If the state is refused.
+    ///
+    /// # Panics
+    /// If the host is out of threads.
+    pub fn try_from_state(
+        device: Box<dyn VirtioDevice>,
+        memory: &Memory,
+        state: &VirtioState,
+    ) -> Result<Self, Error> {
         let worker = Worker::spawn("mock", |cause| panic!("worker failed: {cause}")).unwrap();
         let sink = Arc::new(CountingSink::default());
         let line = IrqLine::new(40, Trigger::Level, sink.clone());
-        let transport = MmioTransport::new(device, &worker, memory.clone(), line, state).unwrap();
-        Self { transport, worker, memory: memory.clone(), sink, queues: Vec::new() }
+        let transport = MmioTransport::new(device, &worker, memory.clone(), line, state)?;
+        Ok(Self { transport, worker, memory: memory.clone(), sink, queues: Vec::new() })
     }
 
     /// Reads a register.

@@ -16,8 +16,9 @@ const RING_IDX: u64 = 2;
 const RING_ENTRIES: u64 = 4;
 const USED_ENTRY: u64 = 8;
 
-/// The driver has broken the queue beyond use: its rings left guest memory or its index jumped by
-/// more than the queue holds. The device needs a reset.
+/// The driver has broken the queue beyond use: its rings left guest memory, its index jumped by
+/// more than the queue holds, or more requests are in flight than there are descriptors. The device
+/// needs a reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Broken;
 
@@ -26,6 +27,9 @@ pub struct Broken;
 pub struct Virtq {
     queue: Queue,
     memory: Memory,
+    /// Requests popped and not completed. A driver that offers a head again before it is back could
+    /// make the device hold any number of them.
+    in_flight: u16,
     /// `next_used` when the driver was last told, if it ever was.
     told: Option<u16>,
 }
@@ -49,7 +53,7 @@ impl Virtq {
         if !tail(queue.avail_ring(), 2) || !tail(queue.used_ring(), USED_ENTRY) {
             return Err(Broken);
         }
-        Ok(Self { queue, memory, told: None })
+        Ok(Self { queue, memory, in_flight: 0, told: None })
     }
 
     /// The queue's state, complete once everything that was popped is published.
@@ -77,9 +81,10 @@ impl Virtq {
         let Some(chain) = iter.next() else {
             return Ok(None);
         };
-        if chain.head_index() >= self.queue.size() {
+        if chain.head_index() >= self.queue.size() || self.in_flight >= self.queue.size() {
             return Err(Broken);
         }
+        self.in_flight += 1;
         Ok(Some(Chain::new(chain)))
     }
 
@@ -87,26 +92,31 @@ impl Virtq {
     pub fn unpop(&mut self) {
         let previous = Wrapping(self.queue.next_avail()) - Wrapping(1);
         self.queue.set_next_avail(previous.0);
+        self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// Whether the driver has made requests available.
-    pub fn has_work(&self) -> bool {
+    /// How many requests the driver has ever made available, modulo 2^16.
+    ///
+    /// # Errors
+    /// If the ring cannot be read.
+    pub fn offered(&self) -> Result<u16, Broken> {
         let idx = self.queue.avail_idx(&*self.memory, Ordering::Acquire);
-        idx.is_ok_and(|idx| idx.0 != self.queue.next_avail())
+        idx.map(|idx| idx.0).map_err(|_| Broken)
     }
 
-    /// Asks the driver to notify when it makes one more request available than there are now, though
-    /// those that are there have not all been popped.
+    /// Asks the driver to notify when it makes one more request available than it has
+    /// [`offered`](Self::offered) now, though those that are there have not all been popped. Returns
+    /// that number.
     ///
     /// # Errors
     /// If the ring cannot be read or written.
-    pub fn expect_more(&mut self) -> Result<(), Broken> {
-        let there = self.queue.avail_idx(&*self.memory, Ordering::Acquire).map_err(|_| Broken)?;
+    pub fn expect_more(&mut self) -> Result<u16, Broken> {
+        let there = self.offered()?;
         let next = self.queue.next_avail();
-        self.queue.set_next_avail(there.0);
+        self.queue.set_next_avail(there);
         let asked = self.queue.enable_notification(&*self.memory);
         self.queue.set_next_avail(next);
-        asked.map(drop).map_err(|_| Broken)
+        asked.map(|_| there).map_err(|_| Broken)
     }
 
     /// Writes a request's entry in the used ring; the driver sees it after [`Virtq::publish`].
@@ -120,6 +130,7 @@ impl Virtq {
         let element = (u64::from(written) << 32 | u64::from(head)).to_le_bytes();
         self.memory.write_slice(&element, GuestAddress(addr)).map_err(|_| Broken)?;
         self.queue.set_next_used(self.queue.next_used().wrapping_add(1));
+        self.in_flight = self.in_flight.saturating_sub(1);
         Ok(())
     }
 

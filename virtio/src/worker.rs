@@ -4,12 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use virtio_queue::QueueState;
 
 use crate::Error;
 use crate::device::{Active, DeviceState, Doorbell, VirtioDevice};
 use crate::event::{self, Bell, Readiness, Task, Watch};
+use crate::once::{Once, log_once};
 use crate::queue::Broken;
 
 /// A thread that runs devices. Dropping it stops the devices and joins the thread.
@@ -41,6 +43,7 @@ struct Slot {
     active: Option<Active>,
     /// The driver broke a queue; the device is quiesced until the driver resets it.
     broken: bool,
+    complained: Once,
 }
 
 impl Worker {
@@ -79,7 +82,14 @@ impl Worker {
         let theirs = doorbell.clone();
         let index = self.remote.ask(move |slots, _| {
             let index = slots.len();
-            slots.push(Slot { index, device, doorbell: theirs, active: None, broken: false });
+            slots.push(Slot {
+                index,
+                device,
+                doorbell: theirs,
+                active: None,
+                broken: false,
+                complained: Once::default(),
+            });
             index
         })?;
         Ok(Seat { index, remote: self.remote.clone(), doorbell })
@@ -132,8 +142,10 @@ pub(crate) struct Seat {
 /// How a device is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// It will go on from where it is.
-    Quiesce,
+    /// It will go on from where it is. Requests in flight are waited for that long.
+    Pause(Duration),
+    /// It will go on without a queue that the driver has taken out.
+    Restart,
     /// The driver has reset it.
     Reset,
 }
@@ -153,7 +165,8 @@ impl Seat {
             active.doorbell.ring_host();
             let active = slot.active.insert(active);
             if let Err(error) = activated {
-                tracing::error!(%error, device = slot.device.id(), "a device could not start");
+                let device = slot.device.id();
+                log_once!(slot.complained, error, %error, device, "a device could not start");
                 slot.broken = true;
                 slot.device.quiesce(active, watch);
                 active.interrupt.needs_reset();
@@ -162,17 +175,23 @@ impl Seat {
     }
 
     /// Stops the device at a descriptor boundary and takes back what its queues have become.
-    /// Waits for requests in flight.
+    /// Waits for requests in flight: without a limit where the driver may use their memory again
+    /// afterwards.
     pub(crate) fn stop(&self, stop: Stop) -> Result<Vec<Option<QueueState>>, Error> {
         let index = self.index;
         self.remote.ask(move |slots, watch| {
             let slot = &mut slots[index];
+            if let Stop::Pause(limit) = stop
+                && !slot.device.settles_within(limit)
+            {
+                return Err(Error::Busy { device: slot.device.name(), limit });
+            }
             let queues = slot.quiesce(watch);
             if stop == Stop::Reset {
-                slot.device.reset();
+                slot.device.reset(&mut SlotWatch { inner: watch, slot: index });
             }
-            queues
-        })
+            Ok(queues)
+        })?
     }
 
     /// Guest-visible state of the device itself.
@@ -205,7 +224,8 @@ impl Slot {
         }
         let watch = &mut SlotWatch { inner: watch, slot: self.index };
         if let Err(Broken) = event(&mut *self.device, active, watch) {
-            tracing::warn!(device = self.device.id(), "the driver broke a queue: reset needed");
+            let device = self.device.id();
+            log_once!(self.complained, warn, device, "the driver broke a queue: reset needed");
             self.broken = true;
             self.device.quiesce(active, watch);
             active.interrupt.needs_reset();
@@ -305,6 +325,11 @@ impl Task for Room {
         let index = (token >> TOKEN_BITS) as usize;
         if let Some(slot) = self.slots.get_mut(index) {
             let token = token & ((1 << TOKEN_BITS) - 1);
+            if slot.active.is_none() {
+                let watch = &mut SlotWatch { inner: watch, slot: index };
+                slot.device.ready_after_reset(token, ready, watch);
+                return true;
+            }
             slot.attend(watch, |device, active, watch| device.ready(token, ready, active, watch));
         }
         true

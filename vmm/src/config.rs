@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use arch_aarch64::fdt;
+use arch_aarch64::layout::Layout;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -124,6 +126,8 @@ impl MachineConfig {
         if self.memory > host {
             return Err(Error::MemoryBeyondHost { asked: self.memory, host });
         }
+        Layout::check_ram(self.memory)?;
+        fdt::check_command_line(&self.command_line)?;
         Ok(())
     }
 }

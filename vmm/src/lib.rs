@@ -36,4 +36,4 @@ pub use pause::Pause;
 pub use power::{Entry, Power};
 pub use proof::{Host, proof_of_life};
 pub use timings::Timings;
-pub use virtio::{BalloonHost, ConsolePort, Stat, VsockHost, VsockListener};
+pub use virtio::{BalloonHost, ConsoleHost, ConsolePort, Stat, VsockHost, VsockListener};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use arch_aarch64::layout::Layout;
 use arch_aarch64::mpidr::Mpidr;
 use hv::{Gic, GicParameters, VcpuTimer, Vm};
-use virtio::{BalloonHost, ConsolePort, Memory, VsockHost};
+use virtio::{BalloonHost, ConsoleHost, ConsolePort, Memory, VsockHost};
 use vm_memory::{GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 use crate::Error;
@@ -40,6 +40,9 @@ impl Resources {
 
 /// How long the power button stays pressed: longer than a guest debounces (`devices::Pl061`).
 const BUTTON_PRESS: Duration = Duration::from_millis(100);
+
+/// How long a machine that was stopped waits for its serial output to be taken.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// One virtual machine; a process has at most one.
 ///
@@ -136,7 +139,7 @@ impl Machine {
 
     /// Waits until the machine has ended, and carries out the resets that the guest asks for
     /// meanwhile. When it returns, the guest does not run any more and every vsock stream to it
-    /// has ended.
+    /// has ended, or ends as soon as its reader has taken what the guest had sent.
     pub fn wait(&self) -> Outcome {
         loop {
             match self.crew().wait() {
@@ -271,6 +274,11 @@ impl Machine {
         self.parts.balloon()
     }
 
+    /// The host's side of the virtio console, if there is one.
+    pub fn console(&self) -> Option<ConsoleHost> {
+        self.parts.console()
+    }
+
     /// What the machine was asked to be.
     pub fn config(&self) -> &MachineConfig {
         &self.config
@@ -296,7 +304,10 @@ impl Drop for Machine {
                 vcpu::join(thread);
             }
         }
-        self.parts.finish();
+        // A guest that ended by itself is heard out. Whoever stopped one does not wait for a reader that
+        // may never come.
+        let by_itself = matches!(self.outcome(), Some(outcome) if outcome != Outcome::Stopped);
+        self.parts.finish((!by_itself).then_some(LAST_WORDS));
         // Fields drop in order: the bus with `common`, the workers with `parts`, then GIC and VM, and
         // RAM with whoever holds it last.
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arch_aarch64::layout::Layout;
 use devices::{
@@ -12,14 +13,14 @@ use devices::{
 use hv::{Gic, GicParameters, Vm};
 use serde::{Deserialize, Serialize};
 use virtio::{
-    Balloon, BalloonHost, Blk, Console, Disk, MMIO_LEN, Memory, MmioTransport, Part, ReturnMemory,
-    Rng, VirtioDevice, VirtioState, Vsock, VsockHost, VsockSocket, Worker,
+    Balloon, BalloonHost, Blk, Console, ConsoleHost, Disk, MMIO_LEN, Memory, MmioTransport, Part,
+    ReturnMemory, Rng, VirtioDevice, VirtioState, Vsock, VsockHost, VsockSocket, Worker,
 };
 use vm_memory::GuestAddress;
 
 use crate::Error;
 use crate::config::{DiskConfig, DiskSource, Durability, MachineConfig, PartConfig, VsockConfig};
-use crate::crew::Crew;
+use crate::crew::{Crew, RENDEZVOUS};
 use crate::machine::Resources;
 use crate::platform::{Desk, Platform, WatchedClock};
 
@@ -118,7 +119,11 @@ pub(crate) struct Site<'a> {
 }
 
 /// Memory that the balloon gives back.
-struct Returned(Vm);
+struct Returned {
+    vm: Vm,
+    /// The host has refused once; the guest could have it refuse, and say so, for ever.
+    refused: bool,
+}
 
 impl ReturnMemory for Returned {
     fn granule(&self) -> u64 {
@@ -126,7 +131,9 @@ impl ReturnMemory for Returned {
     }
 
     fn give_back(&mut self, address: GuestAddress, len: u64) {
-        if let Err(error) = self.0.discard(address.0, len) {
+        if let Err(error) = self.vm.discard(address.0, len)
+            && !std::mem::replace(&mut self.refused, true)
+        {
             tracing::warn!(%error, "ballooned memory could not be returned to the host");
         }
     }
@@ -142,6 +149,7 @@ pub(crate) struct Parts {
     platform: Platform,
     vsock: Option<VsockHost>,
     balloon: BalloonHost,
+    console: Option<ConsoleHost>,
     /// Dropped before their workers.
     transports: BTreeMap<String, Arc<MmioTransport>>,
     _workers: Vec<Worker>,
@@ -228,9 +236,10 @@ impl Parts {
             transports: BTreeMap::new(),
         };
         adding.add("rng0", Box::new(Rng), &events)?;
-        let balloon = Balloon::new(Box::new(Returned(vm.clone())), true);
+        let balloon = Balloon::new(Box::new(Returned { vm: vm.clone(), refused: false }), true);
         let balloon_host = balloon.host();
         adding.add("balloon0", Box::new(balloon), &events)?;
+        let console_host = console.as_ref().map(Console::host);
         if let Some(console) = console {
             adding.add("console0", Box::new(console), &events)?;
         }
@@ -272,6 +281,7 @@ impl Parts {
             transports,
             vsock: vsock_host,
             balloon: balloon_host,
+            console: console_host,
             _workers: workers,
         })
     }
@@ -295,17 +305,21 @@ impl Parts {
         self.redrive();
     }
 
-    /// Ends every vsock stream, after what the guest had sent on it. The guest has ended.
+    /// Ends every vsock stream, after what the guest had sent on it, which a slow reader gets until this is
+    /// dropped. The guest has ended.
     pub(crate) fn hang_up(&self) {
         if let Some(vsock) = self.transports.get("vsock0") {
             vsock.reset();
         }
     }
 
-    /// Stops the virtio devices at a descriptor boundary. The vCPUs are stopped.
+    /// Stops the virtio devices at a descriptor boundary, or none of them. The vCPUs are stopped.
     pub(crate) fn quiesce(&self) -> Result<(), Error> {
-        for transport in self.transports.values() {
-            transport.quiesce()?;
+        for (at, transport) in self.transports.values().enumerate() {
+            if let Err(error) = transport.quiesce(RENDEZVOUS) {
+                self.transports.values().take(at).for_each(|transport| transport.resume(false));
+                return Err(error.into());
+            }
         }
         Ok(())
     }
@@ -352,6 +366,10 @@ impl Parts {
         self.balloon.clone()
     }
 
+    pub(crate) fn console(&self) -> Option<ConsoleHost> {
+        self.console.clone()
+    }
+
     pub(crate) fn power_button(&self, pressed: bool) {
         self.gpio.set_power_button(pressed);
     }
@@ -360,8 +378,9 @@ impl Parts {
         self.desk.input(bytes)
     }
 
-    /// Flushes the serial output and ends the platform thread. The vCPUs are gone.
-    pub(crate) fn finish(&mut self) {
-        self.platform.finish();
+    /// Flushes the serial output, for at most `limit` if there is one, and ends the platform thread. The
+    /// vCPUs are gone.
+    pub(crate) fn finish(&mut self, limit: Option<Duration>) {
+        self.platform.finish(limit);
     }
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use devices::{Access, Effect, MmioDevice, Pl011, Pl031};
 
@@ -20,6 +21,8 @@ struct State {
     woken: bool,
     input: VecDeque<u8>,
     exit: bool,
+    /// The thread has ended, or is about to.
+    gone: bool,
 }
 
 /// Where vCPU threads and the host's user leave word for the thread.
@@ -72,14 +75,19 @@ impl MmioDevice for WatchedClock {
 
 const NAME: &str = "kiln-platform";
 
-/// A panic of the thread stops the machine.
-struct Noticed<'a>(&'a Crew);
+/// The end of the thread is told to whoever waits for it; a panic stops the machine.
+struct Noticed<'a> {
+    crew: &'a Crew,
+    desk: &'a Desk,
+}
 
 impl Drop for Noticed<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.0.failed(NAME, "it panicked");
+            self.crew.failed(NAME, "it panicked");
         }
+        self.desk.lock().gone = true;
+        self.desk.changed.notify_all();
     }
 }
 
@@ -103,7 +111,7 @@ impl Platform {
             thread::Builder::new()
                 .name(name.clone())
                 .spawn(move || {
-                    let _noticed = Noticed(&crew);
+                    let _noticed = Noticed { crew: &crew, desk: &desk };
                     serve(&desk, &serial, &clock, &mut *output);
                 })
                 .map_err(|source| Error::Thread { name, source })?
@@ -111,11 +119,21 @@ impl Platform {
         Ok(Self { desk, thread: Some(thread) })
     }
 
-    /// Writes what the guest has sent, and ends the thread. The vCPUs have stopped.
-    pub(crate) fn finish(&mut self) {
+    /// Writes what the guest has sent, and ends the thread. The vCPUs have stopped. After `limit` a thread
+    /// whose write does not come back is left behind.
+    pub(crate) fn finish(&mut self, limit: Option<Duration>) {
         let Some(thread) = self.thread.take() else { return };
-        self.desk.lock().exit = true;
-        self.desk.changed.notify_one();
+        let mut state = self.desk.lock();
+        state.exit = true;
+        self.desk.changed.notify_all();
+        let limit = limit.unwrap_or(Duration::MAX);
+        let waited = self.desk.changed.wait_timeout_while(state, limit, |state| !state.gone);
+        let (state, time_out) = waited.unwrap_or_else(PoisonError::into_inner);
+        drop(state);
+        if time_out.timed_out() {
+            tracing::warn!("nobody takes the serial output; the rest of it is lost");
+            return;
+        }
         if thread.join().is_err() {
             tracing::error!("the platform thread panicked");
         }
@@ -124,7 +142,7 @@ impl Platform {
 
 impl Drop for Platform {
     fn drop(&mut self) {
-        self.finish();
+        self.finish(None);
     }
 }
 

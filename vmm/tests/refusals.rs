@@ -46,7 +46,7 @@ fn each_mistake_has_its_sentence() {
             name: "disk0".into(),
             source: DiskSource::Raw { path, read_only: false, durability: Durability::Medium },
         };
-        let cases: [(&str, MachineConfig, &[&str]); 11] = [
+        let cases: [(&str, MachineConfig, &[&str]); 13] = [
             ("no kernel", MachineConfig::new("/nowhere/Image"), &["/nowhere/Image"]),
             ("no Image", MachineConfig::new(file("text", 4096)), &["not an arm64 Image"]),
             ("short", MachineConfig::new(file("short", 10)), &["10 bytes", "too few"]),
@@ -64,6 +64,17 @@ fn each_mistake_has_its_sentence() {
                 "command line",
                 MachineConfig { command_line: "x".repeat(2048), ..good() },
                 &["command line", "2048"],
+            ),
+            // Found before the kernel is looked for, let alone a VM made.
+            (
+                "NUL",
+                MachineConfig { command_line: "a\0b".into(), ..MachineConfig::new("/nowhere") },
+                &["command line", "NUL"],
+            ),
+            (
+                "little memory",
+                MachineConfig { memory: 4096, ..MachineConfig::new("/nowhere") },
+                &["at least 16 MiB"],
             ),
             (
                 "no disk",

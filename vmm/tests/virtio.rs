@@ -9,7 +9,9 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use common::{Console, in_its_own_process, initramfs_of, kernel, soak};
+use common::{
+    Console, descriptors, in_its_own_process, initramfs_of, kernel, machine_threads, soak,
+};
 use sha2::{Digest, Sha256};
 use vmm::{
     DiskConfig, DiskSource, Durability, Machine, MachineConfig, Outcome, PartConfig, Resources,
@@ -287,6 +289,52 @@ fn ballooned_memory_goes_back_to_the_host_and_free_memory_follows() {
     });
 }
 
+/// The balloon's driver gives memory back before anything is killed (virtio 1.2, 5.5.6).
+#[test]
+fn a_guest_that_runs_out_of_memory_takes_it_from_the_balloon() {
+    in_its_own_process("a_guest_that_runs_out_of_memory_takes_it_from_the_balloon", || {
+        let (machine, console) = start(&config("balloon", 192 << 20));
+        let balloon = machine.balloon();
+        console.wait_for("kiln: touched", 1);
+        // What is left is less than what is touched again.
+        let target = 320 << 20;
+        balloon.set_target(target);
+        wait_until("the balloon's inflation", || balloon.actual() == target);
+        nod(&machine);
+        console.wait_for("kiln: touched", 2);
+        assert!(balloon.actual() < target);
+        nod(&machine);
+        finish(machine, &console);
+        assert_eq!(console.values("touched"), ["0", "0"]);
+    });
+}
+
+#[test]
+fn nothing_is_left_of_a_machine_with_every_device() {
+    in_its_own_process("nothing_is_left_of_a_machine_with_every_device", || {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("disk");
+        File::create(&path).unwrap().set_len(1 << 20).unwrap();
+        let (socket, _end) = UnixStream::pair().unwrap();
+        let before = descriptors();
+        let mut config = with_vsock("rng", 0, Some(directory.path().join("vsock")));
+        let source = DiskSource::Raw { path, read_only: false, durability: Durability::Medium };
+        config.disks = vec![disk("disk", source)];
+        let console = Console::default();
+        let mut resources = Resources::serial(console.clone());
+        let name = String::new();
+        let theirs = socket.try_clone().unwrap();
+        resources.console.push(virtio::ConsolePort { name, is_console: true, socket: theirs });
+        let machine = run(&config, resources);
+        assert!(descriptors().len() > before.len(), "{before:?}");
+        let io = |name: &String| name.starts_with("kiln-io");
+        assert!(machine_threads().iter().any(io), "{:?}", machine_threads());
+        finish(machine, &console);
+        assert_eq!(machine_threads(), Vec::<String>::new());
+        assert_eq!(descriptors(), before);
+    });
+}
+
 #[test]
 fn no_two_boots_get_the_same_random_bytes() {
     in_its_own_process("no_two_boots_get_the_same_random_bytes", || {
@@ -328,6 +376,8 @@ fn console_ports_carry_bytes_and_the_size() {
         }
         nod(&machine);
         console.wait_for("kiln: size 80 24", 1);
+        machine.console().unwrap().resize(132, 43);
+        console.wait_for("kiln: resized 132 43", 1);
         nod(&machine);
         finish(machine, &console);
     });

@@ -3,8 +3,7 @@
 use anyhow::Result;
 
 use crate::run::{announce, cargo, run};
-use crate::setup::{self, Purpose};
-use crate::{busybox, guest_agent, kernel};
+use crate::{kernel, suite};
 
 /// Tests that repeat something read this: set, they repeat it as often as the specification of the
 /// project asks, not as often as fits a coffee break.
@@ -12,12 +11,9 @@ pub(crate) const VARIABLE: &str = "KILN_SOAK";
 
 /// Runs the tests whose name contains one of the filters, or all.
 pub(crate) fn soak(filters: &[String]) -> Result<()> {
-    setup::ensure(&[Purpose::Kernel, Purpose::Rust, Purpose::Test])?;
-    guest_agent::build()?;
-    busybox::program()?;
+    suite::prepare()?;
     if filters.is_empty() {
-        announce("building the kernel twice, in different places");
-        kernel::build(None, false)?;
+        announce("building the kernel again, in a different place");
         kernel::build(None, true)?;
     }
     announce("tests, at length");

@@ -1,9 +1,10 @@
 //! `kiln boot`: a kernel of the user's own, with the serial console on the terminal.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use vmm::{
 };
 
 use crate::terminal::RawMode;
-use crate::text;
+use crate::{descriptors, text};
 
 /// Boots a kernel with the serial console on the terminal
 ///
@@ -59,6 +60,8 @@ const GUEST_CID: u32 = 3;
 /// Ctrl-A.
 const ESCAPE: u8 = 0x01;
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Most bytes typed ahead of what the machine takes: what a terminal holds of a line.
+const AHEAD: usize = 4096;
 
 impl Args {
     fn config(&self) -> MachineConfig {
@@ -92,6 +95,7 @@ fn disk((index, text): (usize, &String)) -> DiskConfig {
 /// Boots and waits until the machine has ended.
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     let began = Instant::now();
+    descriptors::raise_limit();
     let first_output = Arc::new(OnceLock::new());
     let serial = Console { first_output: Arc::clone(&first_output) };
     let machine = Machine::new(&args.config(), Resources::serial(serial))?;
@@ -99,9 +103,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     let raw = RawMode::enter().context("the terminal cannot be put into raw mode")?;
     let outcome = attend(&machine)?;
     let ended = Instant::now();
+    // From here on an interrupt ends this process, should nobody take what the guest still has to say.
+    drop(raw);
     let overhead = Overhead::measure(&machine);
     drop(machine);
-    drop(raw);
     if args.timings {
         let since = |then: Instant| format!("{:.1} ms", (then - began).as_secs_f64() * 1e3);
         eprintln!("kiln: machine built after {}", since(built));
@@ -115,6 +120,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
                 guest,
                 total.saturating_sub(guest)
             );
+        } else {
+            eprintln!("kiln: how much memory is resident cannot be told without /proc");
         }
     }
     match outcome {
@@ -160,10 +167,11 @@ fn attend(machine: &Machine) -> anyhow::Result<Outcome> {
     })
 }
 
-/// SIGINT, SIGTERM and SIGHUP as a descriptor that becomes readable.
+/// SIGINT, SIGTERM and SIGHUP as a descriptor that becomes readable. Dropped, they do again what they do
+/// by default.
 struct Signals {
     pipe: std::os::unix::net::UnixStream,
-    registered: Vec<signal_hook::SigId>,
+    over: Arc<AtomicBool>,
 }
 
 impl Signals {
@@ -171,11 +179,12 @@ impl Signals {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
         let (read, write) = std::os::unix::net::UnixStream::pair()?;
         read.set_nonblocking(true)?;
-        let registered = [SIGINT, SIGTERM, SIGHUP]
-            .into_iter()
-            .map(|signal| signal_hook::low_level::pipe::register(signal, write.try_clone()?))
-            .collect::<io::Result<_>>()?;
-        Ok(Self { pipe: read, registered })
+        let over = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::flag::register_conditional_default(signal, Arc::clone(&over))?;
+            signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
+        }
+        Ok(Self { pipe: read, over })
     }
 
     /// Whether one has come since the last question.
@@ -187,9 +196,7 @@ impl Signals {
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        for id in self.registered.drain(..) {
-            signal_hook::low_level::unregister(id);
-        }
+        self.over.store(true, Ordering::SeqCst);
     }
 }
 
@@ -212,10 +219,12 @@ impl<'a> Attendant<'a> {
     /// Until the other end of `ended` is closed.
     fn serve(&mut self, signals: &Signals, ended: &OwnedFd) -> io::Result<()> {
         let stdin = io::stdin();
+        let is_terminal = stdin.is_terminal();
         let mut typing = true;
         loop {
-            let input: Option<BorrowedFd<'_>> =
-                (typing && self.pending.is_empty()).then(|| stdin.as_fd());
+            // A pipe waits for a guest that does not read. A person may still want to escape from it.
+            let listening = typing && (self.pending.is_empty() || is_terminal);
+            let input: Option<BorrowedFd<'_>> = listening.then(|| stdin.as_fd());
             let mut fds =
                 vec![PollFd::new(ended, PollFlags::IN), PollFd::new(&signals.pipe, PollFlags::IN)];
             fds.extend(input.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
@@ -261,7 +270,7 @@ impl<'a> Attendant<'a> {
 
     /// Reads what was typed. Returns whether there may be more.
     fn typed(&mut self) -> io::Result<bool> {
-        let mut bytes = [0; 4096];
+        let mut bytes = [0; AHEAD];
         let count = match rustix::io::read(io::stdin(), &mut bytes) {
             Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => return Ok(true),
             // A terminal that is gone.
@@ -275,7 +284,9 @@ impl<'a> Attendant<'a> {
                 (_, byte) => {
                     // Ctrl-A twice sends one; anything else after it is sent alone.
                     self.escaped = false;
-                    self.pending.push(byte);
+                    if self.pending.len() < AHEAD {
+                        self.pending.push(byte);
+                    }
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZero;
+use std::process::Command;
 
 use vmm::Host;
 
@@ -10,6 +11,9 @@ use crate::{Home, guest_files, text};
 /// Says what this host can do, and proves it with a virtual machine
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
+
+/// What a program needs on macOS to have a virtual machine.
+const ENTITLEMENT: &str = "com.apple.security.hypervisor";
 
 /// One line of the report.
 enum Finding {
@@ -41,8 +45,9 @@ pub(crate) fn run(_args: &Args) -> anyhow::Result<u8> {
 type Check = fn() -> Finding;
 
 /// In the order of dependence; the last is the proof of life.
-const CHECKS: [(&str, Check); 7] = [
+const CHECKS: [(&str, Check); 8] = [
     ("hypervisor", hypervisor),
+    ("entitlement", entitlement),
     ("limits", limits),
     ("kernel", kernel),
     ("guest agent", agent),
@@ -60,6 +65,30 @@ fn hypervisor() -> Finding {
              with Apple silicon"
                 .into(),
         )
+    }
+}
+
+/// Without it the framework refuses every call that makes something.
+fn entitlement() -> Finding {
+    if !cfg!(target_vendor = "apple") {
+        return Finding::Good("none is needed for the software hypervisor".into());
+    }
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return Finding::Bad(format!("this program's file is not known: {error}")),
+    };
+    let shown = Command::new("codesign")
+        .args(["--display", "--entitlements", "-", "--xml"])
+        .arg(&program)
+        .output();
+    match shown {
+        Ok(shown) if String::from_utf8_lossy(&shown.stdout).contains(ENTITLEMENT) => {
+            Finding::Good(ENTITLEMENT.into())
+        }
+        _ => Finding::Bad(format!(
+            "{ENTITLEMENT} is missing; codesign --force --sign - --entitlements cli/kiln.entitlements {}",
+            program.display()
+        )),
     }
 }
 

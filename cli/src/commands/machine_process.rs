@@ -23,5 +23,6 @@ impl Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
+    crate::descriptors::raise_limit();
     crate::machine::main(&args.directory, args.bound).map(|()| 0)
 }

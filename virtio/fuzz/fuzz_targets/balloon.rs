@@ -2,7 +2,7 @@
 #![no_main]
 
 use virtio::mock::RAM_BASE;
-use virtio::{Balloon, ReturnMemory};
+use virtio::{Balloon, ReturnMemory, VirtioDevice};
 use vm_memory::GuestAddress;
 
 struct Check;
@@ -18,9 +18,12 @@ impl ReturnMemory for Check {
 }
 
 libfuzzer_sys::fuzz_target!(|ops: Vec<virtio_fuzz::Op>| {
-    let balloon = Balloon::new(Box::new(Check), true);
-    let host = balloon.host();
-    host.set_target(1 << 20);
-    host.request_stats();
-    virtio_fuzz::drive(Box::new(balloon), 4, ops);
+    let make = || -> Box<dyn VirtioDevice> {
+        let balloon = Balloon::new(Box::new(Check), true);
+        let host = balloon.host();
+        host.set_target(1 << 20);
+        host.request_stats();
+        Box::new(balloon)
+    };
+    virtio_fuzz::drive(make, 4, ops);
 });

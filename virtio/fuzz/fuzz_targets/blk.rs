@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use virtio::{Blk, Disk, Durability};
+use virtio::{Blk, Disk, Durability, VirtioDevice};
 
 static FILE: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
 
@@ -15,7 +15,10 @@ libfuzzer_sys::fuzz_target!(|ops: Vec<virtio_fuzz::Op>| {
         std::fs::write(&path, vec![7; 64 * 512]).unwrap();
         (dir, path)
     });
-    let disk = Disk::raw("fuzz", path, false, Durability::HostCache).unwrap();
-    virtio_fuzz::drive(Box::new(Blk::new(disk, 2).unwrap()), 2, ops);
+    let make = || -> Box<dyn VirtioDevice> {
+        let disk = Disk::raw("fuzz", path, false, Durability::HostCache).unwrap();
+        Box::new(Blk::new(disk, 2).unwrap())
+    };
+    virtio_fuzz::drive(make, 2, ops);
     assert_eq!(std::fs::metadata(path).unwrap().len(), 64 * 512, "no write past the end");
 });

@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|ops: Vec<virtio_fuzz::Op>| {
-    virtio_fuzz::drive(Box::new(virtio::Rng), 1, ops);
+    virtio_fuzz::drive(|| Box::new(virtio::Rng), 1, ops);
 });

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use virtio::Vsock;
+use virtio::{VirtioDevice, Vsock};
 use virtio_fuzz::Op;
 
 libfuzzer_sys::fuzz_target!(|ops: Vec<Op>| {
@@ -44,6 +44,10 @@ libfuzzer_sys::fuzz_target!(|ops: Vec<Op>| {
         }
         all.push(op);
     }
-    virtio_fuzz::drive(Box::new(device), 3, all);
+    let mut first = Some(device);
+    let make = || -> Box<dyn VirtioDevice> {
+        Box::new(first.take().unwrap_or_else(|| Vsock::new(3, None)))
+    };
+    virtio_fuzz::drive(make, 3, all);
     caller.join().unwrap();
 });

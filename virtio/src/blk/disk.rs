@@ -9,6 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::gpt;
 use crate::Error;
+use crate::once::Once;
 
 /// Bytes of a sector as virtio counts them, whatever the block size (virtio 1.2, 5.2.4).
 pub(super) const SECTOR: u64 = 512;
@@ -39,6 +40,7 @@ pub struct Disk {
     pub(super) id: String,
     pub(super) read_only: bool,
     pub(super) durability: Durability,
+    pub(super) complained: Once,
     len: u64,
     extents: Vec<Extent>,
 }
@@ -82,7 +84,14 @@ impl Disk {
         }
         let extents = vec![Extent { start: 0, len, source: Source::File(file) }];
         let len = len.next_multiple_of(SECTOR);
-        Ok(Self { id: id.to_owned(), read_only, durability, len, extents })
+        Ok(Self {
+            id: id.to_owned(),
+            read_only,
+            durability,
+            complained: Once::default(),
+            len,
+            extents,
+        })
     }
 
     /// A read-only disk with a GUID partition table and one partition a file, in the given order.
@@ -115,6 +124,7 @@ impl Disk {
             id: id.to_owned(),
             read_only: true,
             durability: Durability::Medium,
+            complained: Once::default(),
             len: table.len,
             extents,
         })
@@ -242,6 +252,22 @@ impl Disk {
         match &self.extents[..] {
             [Extent { source: Source::File(file), .. }] => Ok(file),
             _ => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Disk {
+    /// A disk whose reads panic.
+    pub(super) fn that_panics() -> Self {
+        let len = 1 << 20;
+        Self {
+            id: "bad".to_owned(),
+            read_only: true,
+            durability: Durability::Medium,
+            complained: Once::default(),
+            len,
+            extents: vec![Extent { start: 0, len, source: Source::Bytes(Vec::new()) }],
         }
     }
 }

@@ -13,6 +13,7 @@ mod tests;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use virtio_bindings::virtio_blk::*;
 use virtio_bindings::virtio_ids::VIRTIO_ID_BLOCK;
@@ -63,7 +64,7 @@ impl Blk {
 
     fn collect(&mut self, active: &mut Active) -> Result<(), Broken> {
         let mut told = vec![false; active.queues.len()];
-        for done in self.pool.shared.take_done() {
+        for done in self.pool.take_done() {
             if let Some(Some(queue)) = active.queues.get_mut(done.queue) {
                 queue.complete(done.head, done.written)?;
                 told[done.queue] = true;
@@ -100,6 +101,10 @@ fn config_bytes(disk: &Disk, queues: u16) -> Vec<u8> {
 impl VirtioDevice for Blk {
     fn id(&self) -> u32 {
         VIRTIO_ID_BLOCK
+    }
+
+    fn name(&self) -> String {
+        format!("disk {}", self.disk.id)
     }
 
     fn features(&self) -> u64 {
@@ -162,13 +167,17 @@ impl VirtioDevice for Blk {
         self.collect(active)
     }
 
+    fn settles_within(&mut self, limit: Duration) -> bool {
+        self.pool.shared.wait_idle(Some(limit))
+    }
+
     fn quiesce(&mut self, active: &mut Active, _watch: &mut dyn Watch) {
-        self.pool.shared.wait_idle();
+        self.pool.shared.wait_idle(None);
         // A queue that is broken is not looked at again.
         let _ = self.collect(active);
     }
 
-    fn reset(&mut self) {
+    fn reset(&mut self, _watch: &mut dyn Watch) {
         self.config.update(|bytes| bytes[WRITEBACK] = 1);
     }
 }
@@ -194,6 +203,8 @@ struct Done {
 struct Progress {
     in_flight: usize,
     done: Vec<Done>,
+    /// The number of a thread that panicked.
+    failed: Option<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -207,15 +218,19 @@ impl Shared {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take_done(&self) -> Vec<Done> {
-        std::mem::take(&mut self.lock().done)
-    }
-
-    fn wait_idle(&self) {
+    /// Waits until nothing is in flight, or the limit is over. Returns whether that is so.
+    fn wait_idle(&self, limit: Option<Duration>) -> bool {
+        let began = Instant::now();
         let mut progress = self.lock();
         while progress.in_flight != 0 {
-            progress = self.idle.wait(progress).unwrap_or_else(PoisonError::into_inner);
+            let left = limit.map_or(Duration::MAX, |limit| limit.saturating_sub(began.elapsed()));
+            if left.is_zero() {
+                return false;
+            }
+            let waited = self.idle.wait_timeout(progress, left);
+            progress = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+        true
     }
 }
 
@@ -233,15 +248,29 @@ impl Pool {
         let inbox = Arc::new(Mutex::new(inbox));
         let mut pool = Self { jobs: Some(jobs), shared: Arc::default(), threads: Vec::new() };
         for number in 0..IO_THREADS {
-            let name = format!("io{number}-{}", disk.id);
+            let name = format!("kiln-io{number}-{}", disk.id);
             let (disk, inbox, shared) = (disk.clone(), inbox.clone(), pool.shared.clone());
             let thread = std::thread::Builder::new()
                 .name(name.clone())
-                .spawn(move || work(&disk, &inbox, &shared))
+                .spawn(move || work(number, &disk, &inbox, &shared))
                 .map_err(|source| Error::Spawn { name, source })?;
             pool.threads.push(thread);
         }
         Ok(pool)
+    }
+
+    /// Requests that are done. A panic of a thread becomes the caller's, whose end is noticed.
+    fn take_done(&mut self) -> Vec<Done> {
+        let (done, failed) = {
+            let mut progress = self.shared.lock();
+            (std::mem::take(&mut progress.done), progress.failed.take())
+        };
+        if let Some(number) = failed
+            && let Err(panic) = self.threads.remove(number).join()
+        {
+            std::panic::resume_unwind(panic);
+        }
+        done
     }
 
     fn submit(&self, job: Job) {
@@ -262,21 +291,39 @@ impl Drop for Pool {
     }
 }
 
-fn work(disk: &Disk, inbox: &Mutex<Receiver<Job>>, shared: &Shared) {
+/// A job that a thread has taken. However that ends, it is no longer in flight afterwards.
+struct Taken<'a> {
+    thread: usize,
+    shared: &'a Shared,
+    doorbell: Arc<Doorbell>,
+    done: Option<Done>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut progress = self.shared.lock();
+        match self.done {
+            Some(done) => progress.done.push(done),
+            None => progress.failed = Some(self.thread),
+        }
+        progress.in_flight -= 1;
+        if progress.in_flight == 0 {
+            self.shared.idle.notify_all();
+        }
+        drop(progress);
+        self.doorbell.ring_host();
+    }
+}
+
+fn work(thread: usize, disk: &Disk, inbox: &Mutex<Receiver<Job>>, shared: &Shared) {
     let mut buf = Vec::new();
     loop {
         let job = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Job { request, queue, head, memory, write_through, doorbell }) = job else {
             return;
         };
+        let mut taken = Taken { thread, shared, doorbell, done: None };
         let written = request.execute(disk, &memory, &mut buf, write_through);
-        let mut progress = shared.lock();
-        progress.done.push(Done { queue, head, written });
-        progress.in_flight -= 1;
-        if progress.in_flight == 0 {
-            shared.idle.notify_all();
-        }
-        drop(progress);
-        doorbell.ring_host();
+        taken.done = Some(Done { queue, head, written });
     }
 }

@@ -4,6 +4,7 @@ use virtio_bindings::virtio_blk::*;
 
 use super::disk::{Disk, SECTOR};
 use crate::Memory;
+use crate::once::log_once;
 use crate::span::{BadAddress, Chain, Span};
 
 /// Most sectors of one discard or write-zeroes segment, and most segments of one request.
@@ -241,6 +242,7 @@ fn byte_range(disk: &Disk, sector: u64, len: u64) -> Result<u64, Failure> {
 }
 
 fn io_error(disk: &Disk, what: &str, error: &std::io::Error) -> Failure {
-    tracing::error!(disk = disk.id, %error, "the host could not {what} the disk's file");
+    let id = &disk.id;
+    log_once!(disk.complained, error, disk = id, %error, "the host could not {what} the disk's file");
     Failure::Io
 }

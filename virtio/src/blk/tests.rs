@@ -240,7 +240,7 @@ fn a_quiesced_disk_has_nothing_in_flight_and_goes_on_from_its_state() {
     b.header(VIRTIO_BLK_T_OUT, 1);
     b.driver.queues[0].add(&[(HEADER, 16, false), (DATA, 512, false), (STATUS, 1, true)]);
     b.driver.notify(0);
-    b.driver.transport.quiesce().unwrap();
+    b.driver.transport.quiesce(mock::LONG).unwrap();
     assert_eq!(b.driver.queues[0].used_idx(), 1, "finished and published");
     assert_eq!(b.file()[512..1024], pattern(512, 5));
     let state = b.driver.transport.save().unwrap();
@@ -257,6 +257,53 @@ fn a_quiesced_disk_has_nothing_in_flight_and_goes_on_from_its_state() {
     b.driver.wait_used(0);
     assert_eq!(b.request(VIRTIO_BLK_T_IN, 1, &[(DATA, 512, true)]).0, OK);
     assert_eq!(b.guest(512), pattern(512, 5));
+}
+
+#[test]
+fn a_disk_that_does_not_answer_ends_the_pause_and_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = file(dir.path(), "disk", &[0; 4096]);
+    let disk = Disk::raw("slow", &path, false, Durability::Medium).unwrap();
+    let blk = Blk::new(disk, 1).unwrap();
+    let shared = blk.pool.shared.clone();
+    let mut driver = MockDriver::new(Box::new(blk), &mock::memory(4 << 20));
+    driver.start(features(), 1);
+    let mut b = Bench { driver, path, _dir: dir };
+    // A request that an I/O thread has taken and the host does not get done.
+    shared.lock().in_flight += 1;
+    let refused = b.driver.transport.quiesce(Duration::from_millis(5)).unwrap_err();
+    assert!(matches!(&refused, Error::Busy { device, .. } if device == "disk slow"), "{refused}");
+    b.driver.memory.write_slice(&pattern(512, 5), GuestAddress(DATA)).unwrap();
+    assert_eq!(b.request(VIRTIO_BLK_T_OUT, 0, &[(DATA, 512, false)]).0, OK);
+    shared.lock().in_flight -= 1;
+    b.driver.transport.quiesce(mock::LONG).unwrap();
+    b.driver.transport.resume(false);
+    assert_eq!(b.request(VIRTIO_BLK_T_IN, 0, &[(DATA, 512, true)]).0, OK);
+    assert_eq!(b.guest(512), pattern(512, 5));
+}
+
+#[test]
+fn a_panic_of_an_io_thread_is_the_workers_and_holds_up_nobody() {
+    let (failed, failure) = channel();
+    let worker = crate::Worker::spawn("mock", move |cause| failed.send(cause).unwrap()).unwrap();
+    let memory = mock::memory(4 << 20);
+    let sink = Arc::new(mock::CountingSink::default());
+    let line = devices::IrqLine::new(40, devices::Trigger::Level, sink.clone());
+    let (blk, state) = (Blk::new(Disk::that_panics(), 1).unwrap(), crate::VirtioState::default());
+    let transport =
+        crate::MmioTransport::new(Box::new(blk), &worker, memory.clone(), line, &state).unwrap();
+    let mut driver = MockDriver { transport, worker, memory, sink, queues: Vec::new() };
+    driver.start(1 << VIRTIO_BLK_F_RO, 1);
+    let path = std::path::PathBuf::new();
+    let mut b = Bench { driver, path, _dir: tempfile::tempdir().unwrap() };
+    b.header(VIRTIO_BLK_T_IN, 0);
+    // More than the worker does itself.
+    b.driver.queues[0].add(&[(HEADER, 16, false), (DATA, 512 << 10, true), (STATUS, 1, true)]);
+    b.driver.notify(0);
+    let cause = failure.recv_timeout(mock::LONG).unwrap();
+    assert!(cause.contains("out of range"), "{cause}");
+    let refused = b.driver.transport.quiesce(mock::LONG);
+    assert!(matches!(refused, Err(Error::WorkerGone { .. })), "{refused:?}");
 }
 
 #[test]

@@ -390,7 +390,7 @@ impl VirtioDevice for Console {
         }
     }
 
-    fn reset(&mut self) {
+    fn reset(&mut self, _watch: &mut dyn Watch) {
         self.pending.clear();
         for port in &mut self.ports {
             port.guest_open = false;

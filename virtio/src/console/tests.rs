@@ -188,7 +188,7 @@ fn open_ports_and_waiting_messages_are_state() {
     let mut b = bench(2, 1 << F_MULTIPORT);
     b.control(1, event::PORT_OPEN, 1);
     b.control(1, event::PORT_READY, 1);
-    b.driver.transport.quiesce().unwrap();
+    b.driver.transport.quiesce(mock::LONG).unwrap();
     let state = b.driver.transport.save().unwrap();
     let DeviceState::Console(ports) = &state.device else { panic!() };
     assert_eq!(ports.guest_open, [false, true]);

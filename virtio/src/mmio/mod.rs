@@ -9,6 +9,7 @@ mod state;
 mod tests;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use devices::{Access, Effect, IrqLine, MmioDevice, Width};
 use snapshot::{Invalid, Saved};
@@ -21,6 +22,7 @@ pub use state::{SavedQueue, VirtioState};
 use crate::config::ConfigSpace;
 use crate::device::{Active, MAX_QUEUES, VirtioDevice};
 use crate::interrupt::Interrupt;
+use crate::once::{Once, log_once};
 use crate::queue::Virtq;
 use crate::worker::{Seat, Stop, Worker};
 use crate::{Error, Memory};
@@ -49,6 +51,7 @@ pub struct MmioTransport {
     config: ConfigSpace,
     seat: Seat,
     registers: Mutex<Registers>,
+    complained: Once,
 }
 
 impl MmioTransport {
@@ -101,17 +104,20 @@ impl MmioTransport {
             config,
             seat,
             registers: Mutex::new(registers),
+            complained: Once::default(),
         })
     }
 
-    /// Stops the device at a descriptor boundary, waiting for requests in flight. The vCPUs are
-    /// stopped. From here until [`resume`](Self::resume) the device does not touch guest memory.
+    /// Stops the device at a descriptor boundary, waiting for requests in flight, at most `limit`. The
+    /// vCPUs are stopped. From here until [`resume`](Self::resume) the device does not touch guest
+    /// memory.
     ///
     /// # Errors
-    /// If the worker has ended.
-    pub fn quiesce(&self) -> Result<(), Error> {
+    /// [`Error::Busy`] if requests are still in flight; the device goes on with them. Or if the worker
+    /// has ended.
+    pub fn quiesce(&self, limit: Duration) -> Result<(), Error> {
         let mut registers = self.lock();
-        let queues = self.seat.stop(Stop::Quiesce)?;
+        let queues = self.seat.stop(Stop::Pause(limit))?;
         registers.advance(&queues);
         Ok(())
     }
@@ -141,9 +147,8 @@ impl MmioTransport {
     /// driver has not started the device.
     pub fn resume(&self, restored: bool) {
         let registers = self.lock();
-        if registers.status() & VIRTIO_CONFIG_S_DRIVER_OK != 0 && !self.interrupt.is_reset_needed()
-        {
-            self.activate(&registers, restored);
+        if registers.status() & VIRTIO_CONFIG_S_DRIVER_OK != 0 {
+            self.start(&registers, restored);
         }
     }
 
@@ -157,7 +162,11 @@ impl MmioTransport {
         self.registers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn activate(&self, registers: &Registers, restored: bool) {
+    /// Hands the queues to the device, unless it waits for its driver's reset.
+    fn start(&self, registers: &Registers, restored: bool) {
+        if self.interrupt.is_reset_needed() {
+            return;
+        }
         let features = registers.features();
         let queues: Result<Vec<_>, _> = registers
             .queue_states()
@@ -167,7 +176,8 @@ impl MmioTransport {
             })
             .collect();
         let Ok(queues) = queues else {
-            tracing::warn!(device = self.id, "the driver set up a queue that cannot be");
+            let device = self.id;
+            log_once!(self.complained, warn, device, "the driver set up a queue that cannot be");
             self.interrupt.needs_reset();
             return;
         };
@@ -215,11 +225,11 @@ impl MmioTransport {
                 match registers.write(offset, value) {
                     After::Nothing => {}
                     After::Reset => self.stop_and_clear(&mut registers),
-                    After::Start => self.activate(&registers, false),
+                    After::Start => self.start(&registers, false),
                     After::Restart => {
-                        if let Ok(queues) = self.seat.stop(Stop::Quiesce) {
+                        if let Ok(queues) = self.seat.stop(Stop::Restart) {
                             registers.advance(&queues);
-                            self.activate(&registers, false);
+                            self.start(&registers, false);
                         }
                     }
                 }

@@ -280,6 +280,65 @@ fn hostile_rings_harm_only_their_device() {
     }
 }
 
+/// Keeps every request.
+struct Keeper;
+
+impl VirtioDevice for Keeper {
+    fn id(&self) -> u32 {
+        43
+    }
+    fn features(&self) -> u64 {
+        0
+    }
+    fn queue_sizes(&self) -> Vec<u16> {
+        vec![64]
+    }
+    fn config(&self) -> ConfigSpace {
+        ConfigSpace::fixed(Vec::new())
+    }
+    fn notify(
+        &mut self,
+        queue: usize,
+        active: &mut Active,
+        _: &mut dyn Watch,
+    ) -> Result<(), Broken> {
+        active.drain(queue, |_, _| Handled::Kept)
+    }
+}
+
+/// As long as the device has them, there is no descriptor left for another request (2.7.13.1).
+#[test]
+fn requests_cannot_be_offered_again_while_they_are_kept() {
+    let mut d = MockDriver::new(Box::new(Keeper), &mock::memory(1 << 20));
+    d.start(0, 1);
+    for request in 0..64 {
+        d.queues[0].add(&[(DATA, 1, false)]);
+        d.notify(0);
+        d.settle();
+        assert_eq!(d.r(VIRTIO_MMIO_STATUS), 15, "request {request}");
+    }
+    d.queues[0].offer(0);
+    d.notify(0);
+    d.settle();
+    assert_eq!(d.r(VIRTIO_MMIO_STATUS), 15 | 0x40);
+}
+
+#[test]
+fn a_device_that_waits_for_its_reset_is_not_started_by_taking_a_queue_out() {
+    let mut d = driver();
+    d.start(0, 2);
+    d.queues[0].set_avail_idx(1000);
+    d.notify(0);
+    d.settle();
+    assert_eq!(d.r(VIRTIO_MMIO_STATUS), 15 | 0x40);
+    d.queues[0].set_avail_idx(0);
+    d.w(VIRTIO_MMIO_QUEUE_SEL, 1);
+    d.w(VIRTIO_MMIO_QUEUE_READY, 0);
+    request(&mut d, 0, &[7]);
+    d.settle();
+    assert_eq!(d.queues[0].used_idx(), 0);
+}
+
 #[test]
 fn configuration_is_read_and_written_at_every_width_and_offset() {
     let d = driver();
@@ -338,7 +397,7 @@ fn a_device_rebuilt_from_its_state_loses_no_request_and_no_interrupt() {
     request(&mut d, 0, &[1, 2]);
     d.wait_used(0);
     d.settle();
-    d.transport.quiesce().unwrap();
+    d.transport.quiesce(mock::LONG).unwrap();
     // The used index is published and the interrupt not yet taken; another request comes in that
     // nobody has seen.
     request(&mut d, 0, &[3, 4]);
@@ -363,7 +422,7 @@ fn a_device_rebuilt_from_its_state_loses_no_request_and_no_interrupt() {
 fn a_quiesced_device_is_still_until_resumed() {
     let mut d = driver();
     d.start(0, 1);
-    d.transport.quiesce().unwrap();
+    d.transport.quiesce(mock::LONG).unwrap();
     request(&mut d, 0, &[1]);
     d.settle();
     assert_eq!(d.queues[0].used_idx(), 0);
@@ -375,7 +434,7 @@ fn a_quiesced_device_is_still_until_resumed() {
 fn hostile_state_is_refused() {
     let mut d = driver();
     d.start(0, 2);
-    d.transport.quiesce().unwrap();
+    d.transport.quiesce(mock::LONG).unwrap();
     let good = d.transport.save().unwrap();
     let spoil: [fn(&mut VirtioState); 8] = [
         |s| s.device_id = 1,
@@ -433,7 +492,7 @@ proptest! {
             d.transport.read(Access::new(offset, width));
         }
         d.notify(0);
-        d.transport.quiesce().unwrap();
+        d.transport.quiesce(mock::LONG).unwrap();
         let state = d.transport.save().unwrap();
         let copy = MockDriver::from_state(Adder::boxed().0, &d.memory, &state);
         prop_assert_eq!(copy.transport.save().unwrap(), state);

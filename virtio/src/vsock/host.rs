@@ -20,6 +20,7 @@ pub(super) type Answer = SyncSender<io::Result<UnixStream>>;
 
 /// A connection that the host asks for.
 pub(super) struct Wanted {
+    number: u64,
     pub(super) guest_port: u32,
     /// The device's end.
     pub(super) ours: UnixStream,
@@ -31,6 +32,8 @@ pub(super) struct Wanted {
 #[derive(Default)]
 struct State {
     wanted: VecDeque<Wanted>,
+    /// Connections asked for so far.
+    asked: u64,
     listeners: HashMap<u32, SyncSender<Incoming>>,
 }
 
@@ -79,11 +82,21 @@ impl VsockHost {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let (answer, answered) = sync_channel(1);
-        self.lock().wanted.push_back(Wanted { guest_port, ours, theirs, answer });
+        let number = {
+            let mut state = self.lock();
+            state.asked += 1;
+            let number = state.asked;
+            state.wanted.push_back(Wanted { number, guest_port, ours, theirs, answer });
+            number
+        };
         self.0.bell.ring();
         match answered.recv_timeout(timeout) {
             Ok(result) => result,
-            Err(RecvTimeoutError::Timeout) => Err(io::ErrorKind::TimedOut.into()),
+            Err(RecvTimeoutError::Timeout) => {
+                // A device that stands still has not taken it, and is not to find thousands.
+                self.lock().wanted.retain(|wanted| wanted.number != number);
+                Err(io::ErrorKind::TimedOut.into())
+            }
             Err(RecvTimeoutError::Disconnected) => Err(io::ErrorKind::ConnectionReset.into()),
         }
     }
@@ -109,6 +122,11 @@ impl VsockHost {
 
     pub(super) fn take_wanted(&self) -> VecDeque<Wanted> {
         std::mem::take(&mut self.lock().wanted)
+    }
+
+    #[cfg(test)]
+    pub(super) fn asked(&self) -> u64 {
+        self.lock().asked
     }
 
     pub(super) fn listener(&self, port: u32) -> Option<SyncSender<Incoming>> {

@@ -27,6 +27,7 @@ pub use packet::HOST_CID;
 use crate::config::ConfigSpace;
 use crate::device::{Active, VirtioDevice};
 use crate::event::{Readiness, Watch};
+use crate::once::{Once, log_once};
 use crate::queue::Broken;
 use packet::Header;
 use stream::{Phase, Ports, Stream};
@@ -49,15 +50,18 @@ const FIRST_STREAM: u32 = 1;
 /// How far the guest is with the news that its connections are gone: they were another machine's.
 ///
 /// A driver that learns it drops every connection, also one that was made a moment before. So none is made until it has
-/// learnt it, which shows when it gives the event's buffer back.
+/// learnt it, which shows when it gives the event's buffer back: offers one more than before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ResetEvent {
     /// There is no such news.
     None,
     /// It is not told yet.
     Owed,
-    /// It is told.
-    Told,
+    /// It is told; the event queue's buffers that had been offered by then.
+    Told {
+        /// As [`Virtq::offered`](crate::Virtq::offered) counts.
+        offered: u16,
+    },
 }
 
 /// A socket device.
@@ -65,6 +69,8 @@ pub struct Vsock {
     cid: u64,
     host: VsockHost,
     socket: Option<VsockSocket>,
+    /// The socket's listener is watched.
+    listening: bool,
     table: Table,
     /// Streams that have business with the guest, in turn.
     list: VecDeque<usize>,
@@ -73,6 +79,7 @@ pub struct Vsock {
     /// Packets wait in the send queue for `refusals` to get shorter.
     stalled: bool,
     reset_event: ResetEvent,
+    complained: Once,
     buf: Vec<u8>,
 }
 
@@ -83,11 +90,13 @@ impl Vsock {
             cid: cid.into(),
             host: VsockHost::default(),
             socket,
+            listening: false,
             table: Table::default(),
             list: VecDeque::new(),
             refusals: VecDeque::new(),
             stalled: false,
             reset_event: ResetEvent::None,
+            complained: Once::default(),
             buf: Vec::new(),
         }
     }
@@ -109,7 +118,8 @@ impl Vsock {
             self.list.push_back(index);
         }
         if let Err(error) = stream.rewatch(Self::token(index), watch) {
-            tracing::warn!(%error, "a socket of the guest cannot be watched; it is reset");
+            let once = &self.complained;
+            log_once!(once, warn, %error, "a socket of the guest cannot be watched; it is reset");
             stream.owed.reset = true;
             if !stream.listed {
                 stream.listed = true;
@@ -121,14 +131,63 @@ impl Vsock {
     fn drop_stream(&mut self, index: usize, watch: &mut dyn Watch) {
         if let Some(mut stream) = self.table.remove(index) {
             stream.unwatch(watch);
+            if stream.listed {
+                self.list.retain(|listed| *listed != index);
+            }
         }
     }
 
-    fn drop_all(&mut self) {
-        self.table = Table::default();
+    /// The guest has forgotten every connection. What it had sent is still written.
+    fn forget_all(&mut self, watch: &mut dyn Watch) {
         self.list.clear();
         self.refusals.clear();
         self.stalled = false;
+        for index in self.table.indexes() {
+            let Some(stream) = self.table.get(index) else { continue };
+            stream.listed = false;
+            if stream.is_heard_out() {
+                self.drop_stream(index, watch);
+            } else {
+                self.linger(index, watch);
+            }
+        }
+    }
+
+    /// Keeps a stream that the guest has forgotten until its reader has everything.
+    fn linger(&mut self, index: usize, watch: &mut dyn Watch) {
+        if let Some(stream) = self.table.get(index) {
+            stream.forgotten();
+            self.table.forget_name(index);
+            self.settle(index, watch);
+        }
+    }
+
+    /// The reader of a stream has taken something.
+    fn flush(&mut self, index: usize, watch: &mut dyn Watch) {
+        let Some(stream) = self.table.get(index) else { return };
+        stream.flush();
+        if matches!(stream.phase, Phase::Lingering) && stream.is_heard_out() {
+            self.drop_stream(index, watch);
+        }
+    }
+
+    /// Watches the socket's listener, unless no client can be let in now.
+    fn listen(&mut self, watch: &mut dyn Watch) -> io::Result<()> {
+        let Some(socket) = &self.socket else { return Ok(()) };
+        if !self.listening && self.reset_event == ResetEvent::None {
+            watch.add(socket.listener.as_fd(), LISTENER, Readiness::READ)?;
+            self.listening = true;
+        }
+        Ok(())
+    }
+
+    /// Takes the listener out of the event loop, which would report a client that waits for ever.
+    fn stop_listening(&mut self, watch: &mut dyn Watch) {
+        if let Some(socket) = &self.socket
+            && std::mem::take(&mut self.listening)
+        {
+            watch.remove(socket.listener.as_fd());
+        }
     }
 
     /// Takes what callers in this process and clients of the socket want.
@@ -136,7 +195,7 @@ impl Vsock {
         if self.reset_event != ResetEvent::None {
             return;
         }
-        for host::Wanted { guest_port, ours, theirs, answer } in self.host.take_wanted() {
+        for host::Wanted { guest_port, ours, theirs, answer, .. } in self.host.take_wanted() {
             let ports = Ports { host: self.table.free_port(guest_port), guest: guest_port };
             let mut stream = Stream::new(ours, ports, Phase::AskedForCaller { theirs, answer });
             stream.owed.request = true;
@@ -153,9 +212,6 @@ impl Vsock {
     }
 
     fn take_clients(&mut self, watch: &mut dyn Watch) {
-        if self.reset_event != ResetEvent::None {
-            return;
-        }
         while let Some(socket) = &self.socket {
             match socket.listener.accept() {
                 Ok((client, _)) => {
@@ -171,8 +227,10 @@ impl Vsock {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
-                    tracing::warn!(%error, "a client of the guest's socket could not be let in");
-                    return;
+                    // Most likely no descriptor is left. The next event of the device tries again.
+                    let once = &self.complained;
+                    log_once!(once, warn, %error, "a client of the guest's socket has to wait");
+                    return self.stop_listening(watch);
                 }
             }
         }
@@ -181,17 +239,19 @@ impl Vsock {
     fn tell_of_reset(&mut self, active: &mut Active, watch: &mut dyn Watch) -> Result<(), Broken> {
         match self.reset_event {
             ResetEvent::None => return Ok(()),
-            ResetEvent::Owed => {}
-            ResetEvent::Told => {
-                self.reset_event = ResetEvent::None;
-                self.take_wanted(watch);
-                self.take_clients(watch);
-                return Ok(());
-            }
+            ResetEvent::Owed | ResetEvent::Told { .. } => {}
         }
         let Some(Some(queue)) = active.queues.get_mut(EVENT) else {
             return Ok(());
         };
+        if let ResetEvent::Told { offered } = self.reset_event {
+            // A pause has the doorbell rung too.
+            if queue.offered()? != offered {
+                self.reset_event = ResetEvent::None;
+                self.take_wanted(watch);
+            }
+            return Ok(());
+        }
         let Some(chain) = queue.pop()? else {
             return Ok(());
         };
@@ -200,10 +260,10 @@ impl Vsock {
             false => chain.writable.write(&active.memory, 0, &event).unwrap_or(0),
             true => 0,
         };
+        let offered = queue.expect_more()?;
         if written == event.len() {
-            self.reset_event = ResetEvent::Told;
+            self.reset_event = ResetEvent::Told { offered };
         }
-        queue.expect_more()?;
         queue.complete(chain.head, written as u32)?;
         active.publish(EVENT)
     }
@@ -231,9 +291,7 @@ impl VirtioDevice for Vsock {
         if active.restored {
             self.reset_event = ResetEvent::Owed;
         }
-        if let Some(socket) = &self.socket {
-            watch.add(socket.listener.as_fd(), LISTENER, Readiness::READ)?;
-        }
+        self.listen(watch)?;
         for index in self.table.indexes() {
             self.settle(index, watch);
         }
@@ -262,21 +320,18 @@ impl VirtioDevice for Vsock {
         watch: &mut dyn Watch,
     ) -> Result<(), Broken> {
         if token == LISTENER {
-            self.take_clients(watch);
+            if self.listening {
+                self.take_clients(watch);
+            }
             return Ok(());
         }
         let index = (token - FIRST_STREAM) as usize;
-        let Some(stream) = self.table.get(index) else {
-            return Ok(());
-        };
         if ready.writable {
-            stream.flush();
+            self.flush(index, watch);
         }
-        let lingering = matches!(stream.phase, Phase::Lingering);
-        if lingering && !stream.may_linger() {
-            self.drop_stream(index, watch);
-            return Ok(());
-        }
+        let Some(stream) = self.table.get(index) else {
+            return self.serve(active, watch);
+        };
         if ready.readable && matches!(stream.phase, Phase::Greeting(_)) {
             self.greet(index, watch);
         } else if ready.readable {
@@ -287,15 +342,21 @@ impl VirtioDevice for Vsock {
         self.serve(active, watch)
     }
 
+    fn ready_after_reset(&mut self, token: u32, ready: Readiness, watch: &mut dyn Watch) {
+        if ready.writable {
+            let index = (token - FIRST_STREAM) as usize;
+            self.flush(index, watch);
+            self.settle(index, watch);
+        }
+    }
+
     fn host_event(&mut self, active: &mut Active, watch: &mut dyn Watch) -> Result<(), Broken> {
         self.take_wanted(watch);
         self.serve(active, watch)
     }
 
     fn quiesce(&mut self, _active: &mut Active, watch: &mut dyn Watch) {
-        if let Some(socket) = &self.socket {
-            watch.remove(socket.listener.as_fd());
-        }
+        self.stop_listening(watch);
         for index in self.table.indexes() {
             if let Some(stream) = self.table.get(index) {
                 stream.unwatch(watch);
@@ -303,8 +364,8 @@ impl VirtioDevice for Vsock {
         }
     }
 
-    fn reset(&mut self) {
-        self.drop_all();
+    fn reset(&mut self, watch: &mut dyn Watch) {
+        self.forget_all(watch);
         self.reset_event = ResetEvent::None;
     }
 }

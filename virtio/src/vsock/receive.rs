@@ -141,11 +141,7 @@ impl Vsock {
             let _ = answer.send(Err(std::io::ErrorKind::ConnectionRefused.into()));
         }
         if stream.may_linger() {
-            stream.phase = Phase::Lingering;
-            stream.owed = Default::default();
-            stream.host_shut_told = stream.host_shut;
-            self.table.forget_name(index);
-            self.settle(index, watch);
+            self.linger(index, watch);
         } else {
             self.drop_stream(index, watch);
         }

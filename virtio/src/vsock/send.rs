@@ -7,6 +7,7 @@ use super::stream::Stream;
 use super::{RX, Vsock};
 use crate::device::Active;
 use crate::event::Watch;
+use crate::once::log_once;
 use crate::queue::{Broken, Virtq};
 use crate::span::Chain;
 
@@ -33,6 +34,10 @@ impl Vsock {
         active: &mut Active,
         watch: &mut dyn Watch,
     ) -> Result<(), Broken> {
+        if let Err(error) = self.listen(watch) {
+            let once = &self.complained;
+            log_once!(once, warn, %error, "the guest's socket cannot be watched");
+        }
         let Some(Some(mut queue)) = active.queues.get_mut(RX).map(Option::take) else {
             return Ok(());
         };

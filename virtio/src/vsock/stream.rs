@@ -203,7 +203,8 @@ impl Stream {
 
     fn forward(&mut self, count: usize) {
         self.forwarded = self.forwarded.wrapping_add(count as u32);
-        if self.forwarded.wrapping_sub(self.told) >= BUF_ALLOC / 4 {
+        let known = !matches!(self.phase, Phase::Lingering);
+        if known && self.forwarded.wrapping_sub(self.told) >= BUF_ALLOC / 4 {
             self.owed.credit_update = true;
         }
     }
@@ -223,9 +224,21 @@ impl Stream {
         self.guest_shut == SHUT_BOTH && self.unwritten.is_empty()
     }
 
+    /// Whether nothing of what the guest has sent is still to be written.
+    pub(super) fn is_heard_out(&self) -> bool {
+        self.unwritten.is_empty() || self.broken
+    }
+
     /// Whether data of a guest that has closed properly is still to be written.
     pub(super) fn may_linger(&self) -> bool {
-        self.guest_shut & SHUT_SEND != 0 && !self.unwritten.is_empty() && !self.broken
+        self.guest_shut & SHUT_SEND != 0 && !self.is_heard_out()
+    }
+
+    /// The guest no longer knows the connection; only what it had sent remains.
+    pub(super) fn forgotten(&mut self) {
+        self.phase = Phase::Lingering;
+        self.owed = Owed::default();
+        self.host_shut_told = self.host_shut;
     }
 
     /// Brings the event loop's interest in line with what the stream can use now. A descriptor

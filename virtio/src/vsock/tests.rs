@@ -415,7 +415,7 @@ fn unusable_receive_buffers_come_back_empty() {
 fn a_restored_guest_is_told_to_forget_its_connections() {
     let mut g = guest();
     let (_stream, port) = g.host_connects();
-    g.driver.transport.quiesce().unwrap();
+    g.driver.transport.quiesce(mock::LONG).unwrap();
     let state = g.driver.transport.save().unwrap();
     let device = Vsock::new(CID as u32 + 1, None);
     let host = device.host();
@@ -441,7 +441,7 @@ fn another_device_uses_other_host_ports() {
 fn connections_survive_a_pause() {
     let mut g = guest();
     let (mut stream, port) = g.host_connects();
-    g.driver.transport.quiesce().unwrap();
+    g.driver.transport.quiesce(mock::LONG).unwrap();
     stream.write_all(b"meanwhile").unwrap();
     g.driver.transport.resume(false);
     assert_eq!(g.receive().1, b"meanwhile");
@@ -496,6 +496,153 @@ fn connections_beyond_the_limit_are_refused() {
     g.send(op::REQUEST, 100_000, 1, &[]);
     // The dropped stream says goodbye in its own time.
     while g.receive().0.op != op::RESPONSE {}
+}
+
+/// What a device has registered with the event loop.
+#[derive(Default)]
+struct Watched(Vec<u32>);
+
+impl Watch for Watched {
+    fn add(&mut self, _: std::os::fd::BorrowedFd<'_>, token: u32, _: Readiness) -> io::Result<()> {
+        self.0.push(token);
+        Ok(())
+    }
+    fn modify(&mut self, _: std::os::fd::BorrowedFd<'_>, _: u32, _: Readiness) -> io::Result<()> {
+        Ok(())
+    }
+    fn remove(&mut self, _: std::os::fd::BorrowedFd<'_>) {
+        self.0.pop();
+    }
+}
+
+/// A device without a transport, whose driver has no queue.
+fn alone(socket: Option<VsockSocket>, restored: bool) -> (Vsock, Active) {
+    use crate::device::Doorbell;
+    let sink = std::sync::Arc::new(mock::CountingSink::default());
+    let line = devices::IrqLine::new(40, devices::Trigger::Level, sink);
+    let bell = std::sync::Arc::new(crate::event::Bell::new().unwrap());
+    let active = Active {
+        features: 0,
+        queues: Vec::new(),
+        memory: mock::memory(1 << 20),
+        interrupt: crate::Interrupt::new(line, 0, false),
+        doorbell: std::sync::Arc::new(Doorbell::new(bell)),
+        restored,
+    };
+    (Vsock::new(CID as u32, socket), active)
+}
+
+#[test]
+fn a_client_that_cannot_be_let_in_waits_for_the_next_event() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut socket = VsockSocket::bind(&dir.path().join("vsock")).unwrap();
+    // Stands for a process without descriptors: accept fails, whoever comes.
+    let (deaf, _other) = UnixStream::pair().unwrap();
+    socket.listener = std::os::fd::OwnedFd::from(deaf).into();
+    let (mut device, mut active) = alone(Some(socket), false);
+    let mut watched = Watched::default();
+    device.activate(&mut active, &mut watched).unwrap();
+    assert_eq!(watched.0, [LISTENER]);
+    device.ready(LISTENER, Readiness::READ, &mut active, &mut watched).unwrap();
+    assert_eq!(watched.0, [0; 0], "it would be reported again at once");
+    device.host_event(&mut active, &mut watched).unwrap();
+    assert_eq!(watched.0, [LISTENER]);
+}
+
+#[test]
+fn clients_of_a_restored_guest_wait_unwatched() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = VsockSocket::bind(&dir.path().join("vsock")).unwrap();
+    let (mut device, mut active) = alone(Some(socket), true);
+    let mut watched = Watched::default();
+    device.activate(&mut active, &mut watched).unwrap();
+    device.host_event(&mut active, &mut watched).unwrap();
+    assert_eq!(watched.0, [0; 0]);
+}
+
+#[test]
+fn a_dropped_stream_leaves_no_turn_behind() {
+    let (mut device, _) = alone(None, false);
+    let mut watched = Watched::default();
+    for _ in 0..3 {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let mut stream = Stream::new(ours, Ports { host: 1, guest: 2 }, Phase::Open);
+        stream.owed.response = true;
+        let index = device.table.insert(stream, true).ok().unwrap();
+        device.settle(index, &mut watched);
+        assert_eq!(device.list, [index]);
+        device.drop_stream(index, &mut watched);
+        assert_eq!(device.list, [0; 0]);
+    }
+}
+
+#[test]
+fn a_caller_that_gives_up_leaves_nothing_behind() {
+    let (device, _) = alone(None, false);
+    let refused = device.host().connect(1, Duration::from_millis(1)).unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::TimedOut);
+    assert!(device.host.take_wanted().is_empty());
+}
+
+#[test]
+fn a_reader_gets_what_was_sent_before_the_guests_end() {
+    let mut g = guest();
+    let (mut stream, port) = g.host_connects();
+    // Past what the socket holds, within what the device holds.
+    let (piece, mut sent) = (vec![5; 16 * 1024], 0);
+    loop {
+        g.send(op::RW, 1000, port, &piece);
+        sent += piece.len();
+        g.send(op::CREDIT_REQUEST, 1000, port, &[]);
+        let taken = loop {
+            let (header, _) = g.receive();
+            if header.fwd_cnt as usize == sent || header.op == op::CREDIT_UPDATE {
+                break header.fwd_cnt as usize;
+            }
+        };
+        if sent - taken > 64 * 1024 {
+            break;
+        }
+    }
+    g.driver.transport.reset();
+    let mut got = 0;
+    let mut bytes = vec![0; 10_000];
+    loop {
+        let count = stream.read(&mut bytes).unwrap();
+        if count == 0 {
+            break;
+        }
+        got += count;
+    }
+    assert_eq!(got, sent);
+}
+
+#[test]
+fn a_pause_is_no_acknowledgement_of_the_reset_event() {
+    let mut g = guest();
+    g.driver.transport.quiesce(mock::LONG).unwrap();
+    let state = g.driver.transport.save().unwrap();
+    let device = Vsock::new(CID as u32, None);
+    g.host = device.host();
+    let mut driver = MockDriver::from_state(Box::new(device), &g.driver.memory, &state);
+    std::mem::swap(&mut driver.queues, &mut g.driver.queues);
+    g.driver = driver;
+    g.driver.transport.resume(true);
+    assert_eq!(g.driver.wait_used(2), (0, 4));
+    g.driver.transport.quiesce(mock::LONG).unwrap();
+    g.driver.transport.resume(false);
+    let host = g.host.clone();
+    let caller = std::thread::spawn(move || host.connect(1000, LONG));
+    while g.host.asked() == 0 {
+        std::thread::yield_now();
+    }
+    g.settle();
+    assert_eq!(g.driver.queues[0].used_idx(), 0, "no connection before the guest has answered");
+    g.driver.queues[2].add(&[(EVENT_BUFFER, 4, true)]);
+    g.driver.notify(2);
+    let request = g.expect(op::REQUEST);
+    g.send(op::RST, 1000, request.src_port, &[]);
+    assert!(caller.join().unwrap().is_err());
 }
 
 proptest! {

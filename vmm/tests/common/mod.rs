@@ -208,6 +208,15 @@ pub(crate) fn machine(config: &MachineConfig) -> (Machine, Console) {
     (machine, console)
 }
 
+/// Descriptors that this process has open; none where the host does not tell.
+pub(crate) fn descriptors() -> Vec<PathBuf> {
+    let Ok(open) = fs::read_dir("/proc/self/fd") else { return Vec::new() };
+    let mut targets: Vec<_> =
+        open.filter_map(|open| fs::read_link(open.ok()?.path()).ok()).collect();
+    targets.sort();
+    targets
+}
+
 /// Threads of this process that belong to a machine.
 pub(crate) fn machine_threads() -> Vec<String> {
     let Ok(tasks) = fs::read_dir("/proc/self/task") else { return Vec::new() };

@@ -272,15 +272,18 @@ int main(void) {
     pthread_create(&thread, NULL, disk, (void *)1);
     pthread_create(&thread, NULL, talk, NULL);
     say("working");
-    // The watchdog: an interrupt that is lost leaves somebody waiting.
-    static uint64_t last[MOST], since[MOST];
+    // The watchdog: an interrupt that is lost leaves somebody waiting. A round is over when everybody has
+    // moved on since the one before.
+    static uint64_t last[MOST], since[MOST], begun[MOST];
+    unsigned long long rounds = 0;
     for (;;) {
         usleep(20000);
-        int all = cpus * 2 + 4, over = 0;
+        int all = cpus * 2 + 4, over = 0, moved = 0;
         uint64_t now = monotonic();
         for (int n = 0; n < worker_count; n++) {
             uint64_t count = workers[n].count;
             over += workers[n].over;
+            moved += workers[n].over || count != begun[n];
             if (workers[n].over || count != last[n] || !since[n]) {
                 last[n] = count;
                 since[n] = now;
@@ -289,6 +292,10 @@ int main(void) {
             }
         }
         if (over == all) break;
+        if (moved == all) {
+            for (int n = 0; n < all; n++) begun[n] = workers[n].count;
+            say("round %llu", ++rounds);
+        }
     }
     say("nonce %016llx", (unsigned long long)nonce);
     say("whole");

@@ -353,6 +353,12 @@ static void console(void) {
     struct winsize size = {0};
     ioctl(hvc, TIOCGWINSZ, &size);
     printf("kiln: size %d %d\n", size.ws_col, size.ws_row);
+    // The host resizes the console.
+    while (size.ws_col == 80) {
+        usleep(10000);
+        ioctl(hvc, TIOCGWINSZ, &size);
+    }
+    printf("kiln: resized %d %d\n", size.ws_col, size.ws_row);
     wait_for_host();
 }
 

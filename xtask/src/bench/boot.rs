@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::{kiln, pairs};
 use crate::cpio::Archive;
@@ -18,6 +18,8 @@ use crate::{busybox, kernel};
 /// Printed by init.
 const MARKER: &str = "init has started";
 const COMMAND_LINE: &str = "console=ttyAMA0 panic=-1";
+/// Most that a boot may take of QEMU's time.
+const LIMIT: f64 = 1.5;
 /// Memory of both machines, in MiB.
 const MEMORY: &str = "512";
 
@@ -28,12 +30,13 @@ pub(super) fn run(count: usize) -> Result<()> {
     let initrd = place.path().join("initramfs.cpio");
     fs::write(&initrd, initramfs(&fs::read(busybox::program()?)?))?;
     let kiln = kiln()?;
-    pairs(
+    let ratio = pairs(
         "boot to init",
         count,
         || until_marker(&mut on_kiln(&kiln, &kernel, &initrd), MARKER),
         || until_marker(&mut on_qemu(&kernel, &initrd), MARKER),
     )?;
+    ensure!(ratio <= LIMIT, "the boot takes {ratio:.2} of QEMU's time; the limit is {LIMIT}");
     Ok(())
 }
 
