@@ -174,6 +174,14 @@ fn every_device_is_restored_or_named() {
         state.parts.virtio = good.parts.virtio.clone();
         state.parts.virtio.insert("rng1".into(), rng);
         assert!(matches!(refused(&state), Error::NoDevice { name } if name == "rng1"));
+        // A host that would put the devices elsewhere.
+        let mut state = good.clone();
+        state.platform = good.platform.clone().with("first SPI", 64);
+        let error = refused(&state);
+        assert!(
+            matches!(error, Error::Host(_)) && error.to_string().contains("first SPI"),
+            "{error}"
+        );
     });
 }
 
