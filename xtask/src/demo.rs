@@ -117,7 +117,15 @@ pub(crate) fn run_demo(image: Option<&str>) -> Result<()> {
     guest_agent::build()?;
     announce("building kiln");
     run(cargo().args(["build", "--package", "kiln"]))?;
-    let mut kiln = Command::new(root().join("target/debug/kiln"));
+    let program = root().join("target/debug/kiln");
+    if cfg!(target_os = "macos") {
+        // Hypervisor.framework serves signed programs with the entitlement only.
+        let entitlements = root().join("cli/kiln.entitlements");
+        let mut sign = Command::new("codesign");
+        sign.args(["--sign", "-", "--force", "--entitlements"]).arg(entitlements);
+        run(sign.arg(&program))?;
+    }
+    let mut kiln = Command::new(program);
     kiln.args(["run", "--rm"]);
     match image {
         Some(image) => kiln.arg(image),
