@@ -39,6 +39,18 @@ pub fn check_every_field<T: Saved + PartialEq + Debug>(seed: &T, random: &mut dy
     assert_eq!(state::from_cbor::<T>("test", &bytes).expect("decodes"), all);
 }
 
+/// Numbers that look random, the same for the same seed: SplitMix64 (Steele, Lea, Flood 2014), twice for each.
+pub fn random(seed: u64) -> impl FnMut() -> u128 {
+    let mut state = seed;
+    let mut word = move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    };
+    move || u128::from(word()) << 64 | u128::from(word())
+}
+
 fn encode<T: Saved>(value: &T) -> Value {
     Value::serialized(value).expect("a saved type encodes")
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use devices::{Pl011State, Pl031State, Pl061State};
 use proptest::prelude::*;
-use snapshot::testing::check_every_field;
+use snapshot::testing::{check_every_field, random};
 use snapshot::{Fingerprint, Saved};
 use virtio::{ConsoleState, DeviceState, SavedQueue, VirtioState};
 use vmm::{
@@ -82,16 +82,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
-    fn every_field_comes_back(seed in any::<u128>()) {
-        // SplitMix64 (Steele, Lea, Flood 2014), twice.
-        let mut state = seed as u64;
-        let mut word = move || {
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-            mixed ^ mixed >> 31
-        };
-        let mut random = || u128::from(word()) << 64 | u128::from(word());
+    fn every_field_comes_back(seed: u64) {
+        let mut random = random(seed);
         check_every_field(&machine(), &mut random);
         check_every_field(&virtio(DeviceState::None), &mut random);
         let console = ConsoleState {

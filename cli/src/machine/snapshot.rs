@@ -147,7 +147,10 @@ fn private_copy(snapshot: &Snapshot) -> anyhow::Result<File> {
 mod tests {
     use std::{collections::BTreeMap, path::PathBuf};
 
-    use ::snapshot::{Fingerprint, testing::check_every_field};
+    use ::snapshot::{
+        Fingerprint,
+        testing::{check_every_field, random},
+    };
 
     use super::*;
 
@@ -198,15 +201,7 @@ mod tests {
 
     #[test]
     fn every_field_comes_back() {
-        // SplitMix64 (Steele, Lea, Flood 2014), twice.
-        let mut state = 1_u64;
-        let mut word = move || {
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-            mixed ^ mixed >> 31
-        };
-        let mut random = || u128::from(word()) << 64 | u128::from(word());
+        let mut random = random(1);
         for _ in 0..16 {
             check_every_field(&workload(), &mut random);
         }
