@@ -101,7 +101,7 @@ impl Moment {
         // None is a time that never comes.
         let deadline = Instant::now().checked_add(self.timeout);
         match &self.ready {
-            Ready::After(time) => self.until(launched, deadline, elapsed(*time))?,
+            Ready::After(time) => self.until(launched, None, elapsed(*time))?,
             Ready::Listen(port) => {
                 let timeout_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
                 let request = Request::AwaitListener { port: *port, timeout_ms };

@@ -1,7 +1,7 @@
 //! The snapshots of a home.
 
 use std::{
-    fs,
+    fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
@@ -130,7 +130,10 @@ impl Snapshots {
         let passing = loop {
             let place = self.directory.join(format!("{PASSING}{}", &random_id()?[..12]));
             fs::DirBuilder::new().mode(0o700).create(&place)?;
-            let Ok(lock) = fs::File::open(&place) else { continue };
+            let lock = match fs::File::open(&place) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other?,
+            };
             lock.lock()?;
             // A sweep may have come between the two.
             if place.exists() {

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -108,6 +108,8 @@ impl Platform {
         let name = NAME.to_owned();
         let thread = {
             let desk = Arc::clone(&desk);
+            // A thread that is left behind in a write holds nothing of the machine.
+            let (serial, clock) = (Arc::downgrade(&serial), Arc::downgrade(&clock));
             thread::Builder::new()
                 .name(name.clone())
                 .spawn(move || {
@@ -146,15 +148,13 @@ impl Drop for Platform {
     }
 }
 
-fn serve(desk: &Desk, serial: &Pl011, clock: &Pl031, output: &mut dyn Write) {
+/// Until the exit, or the end of the devices.
+fn serve(desk: &Desk, serial: &Weak<Pl011>, clock: &Weak<Pl031>, output: &mut dyn Write) {
     let mut bytes = Vec::new();
     let mut broken = false;
     loop {
-        let exit = desk.wait(clock);
-        clock.check_alarm();
-        desk.feed(serial);
         bytes.clear();
-        serial.take_output(&mut bytes);
+        let Some(exit) = look(desk, serial, clock, &mut bytes) else { return };
         if !bytes.is_empty() && !broken {
             broken = !written(output, &bytes);
         }
@@ -162,6 +162,21 @@ fn serve(desk: &Desk, serial: &Pl011, clock: &Pl031, output: &mut dyn Write) {
             return;
         }
     }
+}
+
+/// Waits for work and does it, but for the output; whether to exit, unless the devices are gone.
+fn look(
+    desk: &Desk,
+    serial: &Weak<Pl011>,
+    clock: &Weak<Pl031>,
+    bytes: &mut Vec<u8>,
+) -> Option<bool> {
+    let (serial, clock) = (serial.upgrade()?, clock.upgrade()?);
+    let exit = desk.wait(&clock);
+    clock.check_alarm();
+    desk.feed(&serial);
+    serial.take_output(bytes);
+    Some(exit)
 }
 
 /// Writes all; `false` if nobody will ever read again. The guest does not notice.

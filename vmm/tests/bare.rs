@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use arch_aarch64::esr::ec;
-use common::{in_its_own_process, machine_threads};
+use common::{in_its_own_process, threads_left};
 use vm_memory::{Bytes, GuestAddress};
 use vmm::{Machine, MachineConfig, Outcome, Resources};
 
@@ -66,7 +66,7 @@ fn a_guest_that_runs_off_ends_with_its_cause() {
         assert_eq!(fault.physical_address, 0x2000);
         assert_eq!(fault.esr.class(), ec::INSTRUCTION_ABORT_LOWER);
         drop(machine);
-        assert_eq!(machine_threads(), Vec::<String>::new());
+        assert_eq!(threads_left(), Vec::<String>::new());
     });
 }
 

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use common::{config, in_its_own_process, machine, machine_threads, soak};
+use common::{config, in_its_own_process, machine, soak, threads_left};
 use vmm::{Error, OnReset, Outcome};
 
 /// Boots with `vcpus` and checks what init reports.
@@ -17,7 +17,7 @@ fn boots(vcpus: u32) {
     let latest = now();
     assert_eq!(machine.wait(), Outcome::PoweredOff, "{}", console.text());
     drop(machine);
-    assert_eq!(machine_threads(), Vec::<String>::new());
+    assert_eq!(threads_left(), Vec::<String>::new());
     let text = console.text();
     assert_eq!(console.values("nproc"), [vcpus.to_string()], "{text}");
     for device in ["pl011", "rtc", "gpio", "hwrng", "power-button"] {
@@ -143,7 +143,7 @@ fn a_forced_stop_needs_nobodys_help() {
         machine.stop();
         assert_eq!(machine.wait(), Outcome::Stopped);
         drop(machine);
-        assert_eq!(machine_threads(), Vec::<String>::new());
+        assert_eq!(threads_left(), Vec::<String>::new());
     });
 }
 

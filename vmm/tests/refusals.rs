@@ -5,7 +5,7 @@ mod common;
 use std::error::Error;
 use std::fs::File;
 
-use common::{in_its_own_process, kernel, machine_threads};
+use common::{in_its_own_process, kernel, threads_left};
 use vmm::{DiskConfig, DiskSource, Durability, Machine, MachineConfig, Resources};
 
 /// What is said of a machine that cannot be.
@@ -15,7 +15,7 @@ fn refusal(config: &MachineConfig) -> String {
         Err(error) => said(&error),
     };
     assert!(!error.contains('\n'), "{error}");
-    assert_eq!(machine_threads(), Vec::<String>::new());
+    assert_eq!(threads_left(), Vec::<String>::new());
     error
 }
 
@@ -99,7 +99,7 @@ fn each_mistake_has_its_sentence() {
         // After all these refusals the process can still have its machine.
         let good = Machine::new(&good(), Resources::serial(std::io::sink()));
         drop(good.unwrap());
-        assert_eq!(machine_threads(), Vec::<String>::new());
+        assert_eq!(threads_left(), Vec::<String>::new());
     });
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{Console, config, in_its_own_process, machine, machine_threads};
+use common::{Console, config, in_its_own_process, machine, threads_left};
 use snapshot::{HEADER_LEN, Snapshot, Writer};
 use vmm::{Error, Machine, MachineState, MemoryFile, Outcome, Pause, Resources, fingerprint};
 
@@ -60,7 +60,7 @@ fn goes_on(vcpus: u32) {
     first.stop();
     assert_eq!(first.wait(), Outcome::Stopped);
     drop(first);
-    assert_eq!(machine_threads(), Vec::<String>::new());
+    assert_eq!(threads_left(), Vec::<String>::new());
     std::thread::sleep(away);
 
     for _ in 0..2 {
@@ -201,7 +201,7 @@ fn a_state_that_contradicts_itself_is_refused() {
             let error = Machine::restore(state, &memory, Resources::serial(std::io::sink()))
                 .err()
                 .unwrap_or_else(|| panic!("restored {state:?}"));
-            assert_eq!(machine_threads(), Vec::<String>::new(), "{error}");
+            assert_eq!(threads_left(), Vec::<String>::new(), "{error}");
         };
         let mut state = good.clone();
         state.vcpus.pop();

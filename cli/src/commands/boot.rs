@@ -60,6 +60,8 @@ const GUEST_CID: u32 = 3;
 /// Ctrl-A.
 const ESCAPE: u8 = 0x01;
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a guest takes nothing of what is typed before it counts as one that does not read.
+const STUCK: Duration = Duration::from_secs(1);
 /// Most bytes typed ahead of what the machine takes: what a terminal holds of a line.
 const AHEAD: usize = 4096;
 
@@ -207,13 +209,15 @@ struct Attendant<'a> {
     escaped: bool,
     /// Typed ahead of what the machine took.
     pending: Vec<u8>,
+    /// When the machine last took something, or there was nothing to take.
+    taken: Instant,
     /// When a machine whose power button was pressed is to be stopped.
     deadline: Option<Instant>,
 }
 
 impl<'a> Attendant<'a> {
     fn new(machine: &'a Machine) -> Self {
-        Self { machine, escaped: false, pending: Vec::new(), deadline: None }
+        Self { machine, escaped: false, pending: Vec::new(), taken: Instant::now(), deadline: None }
     }
 
     /// Until the other end of `ended` is closed.
@@ -222,8 +226,10 @@ impl<'a> Attendant<'a> {
         let is_terminal = stdin.is_terminal();
         let mut typing = true;
         loop {
-            // A pipe waits for a guest that does not read. A person may still want to escape from it.
-            let listening = typing && (self.pending.is_empty() || is_terminal);
+            // What comes fast waits for a guest that reads slowly. From one that does not read at all a person may still want
+            // to escape.
+            let stuck = is_terminal && self.taken.elapsed() > STUCK;
+            let listening = typing && (self.pending.is_empty() || stuck);
             let input: Option<BorrowedFd<'_>> = listening.then(|| stdin.as_fd());
             let mut fds =
                 vec![PollFd::new(ended, PollFlags::IN), PollFd::new(&signals.pipe, PollFlags::IN)];
@@ -296,6 +302,9 @@ impl<'a> Attendant<'a> {
     fn offer(&mut self) {
         let taken = self.machine.serial_input(&self.pending);
         self.pending.drain(..taken);
+        if taken > 0 || self.pending.is_empty() {
+            self.taken = Instant::now();
+        }
     }
 }
 

@@ -33,22 +33,27 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let home = Home::open()?;
     let snapshots = Snapshots::open(&home)?;
     let path = snapshots.path(&args.source)?;
-    let shown = if path.exists() {
-        fork(&snapshots, &path, args)?
+    let mut shown = Vec::new();
+    let forked = if path.exists() {
+        fork(&snapshots, &path, args, &mut shown)
     } else {
         let machine = Machines::open(&home)?.find(&args.source)?;
         // What runs has mapped its memory when it goes.
-        fork(&snapshots, &snapshots.passing(&machine)?.path, args)?
+        fork(&snapshots, &snapshots.passing(&machine)?.path, args, &mut shown)
     };
     if args.format == Format::Json {
         text::say!("{}", serde_json::to_string_pretty(&shown)?)?;
     }
-    Ok(0)
+    forked.map(|()| 0)
 }
 
-/// Makes the machines, and tells of each as soon as it runs.
-fn fork(snapshots: &Snapshots, path: &Path, args: &Args) -> anyhow::Result<Vec<Value>> {
-    let mut shown = Vec::new();
+/// Makes the machines, and tells of each as soon as it runs: a person at once, a script in the end.
+fn fork(
+    snapshots: &Snapshots,
+    path: &Path,
+    args: &Args,
+    shown: &mut Vec<Value>,
+) -> anyhow::Result<()> {
     for _ in 0..args.count {
         let mut clock = Clock::start();
         let launched = snapshots.fork(path, args.rm)?;
@@ -68,5 +73,5 @@ fn fork(snapshots: &Snapshots, path: &Path, args: &Args) -> anyhow::Result<Vec<V
             Format::Json => shown.push(clock.restored(spec, &state)),
         }
     }
-    Ok(shown)
+    Ok(())
 }

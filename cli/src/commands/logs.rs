@@ -53,6 +53,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         timestamps: args.timestamps,
         json: args.format == Format::Json,
         at_line_start: [true; 2],
+        rest: [Vec::new(), Vec::new()],
     };
     let wanted = |record: &Record| args.since.is_none_or(|since| record.time >= since);
     if args.tail == usize::MAX {
@@ -152,6 +153,20 @@ struct Printer {
     timestamps: bool,
     json: bool,
     at_line_start: [bool; 2],
+    /// The beginning of a character that ends in a later record, by stream.
+    rest: [Vec<u8>; 2],
+}
+
+/// Bytes of a character at the end of a text that is not whole yet (Unicode 15, table 3-7): at most three.
+fn incomplete(text: &[u8]) -> usize {
+    let begins = |&back: &usize| text.len() >= back && text[text.len() - back] >= 0xc0;
+    let Some(back) = (1..=3).find(begins) else { return 0 };
+    let wants = match text[text.len() - back] {
+        0xc0..0xe0 => 2,
+        0xe0..0xf0 => 3,
+        _ => 4,
+    };
+    if back < wants { back } else { 0 }
 }
 
 impl Printer {
@@ -161,7 +176,12 @@ impl Printer {
                 Stream::Stdout => "stdout",
                 Stream::Stderr => "stderr",
             };
-            let text = String::from_utf8_lossy(&record.bytes);
+            // A character may lie in two records. What is cut at the very end of a log stays out.
+            let rest = &mut self.rest[usize::from(stream == "stderr")];
+            rest.extend(&record.bytes);
+            let whole = rest.len() - incomplete(rest);
+            let bytes: Vec<u8> = rest.drain(..whole).collect();
+            let text = String::from_utf8_lossy(&bytes);
             return text::say!(
                 "{}",
                 json!({ "stream": stream, "time": record.time, "text": text })
@@ -193,6 +213,14 @@ impl Printer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_character_in_two_records_is_seen() {
+        let text = "aé€😀".as_bytes();
+        let cut: Vec<usize> = (0..=text.len()).map(|len| incomplete(&text[..len])).collect();
+        assert_eq!(cut, [0, 0, 1, 0, 1, 2, 0, 1, 2, 3, 0]);
+        assert_eq!(incomplete(b"\x80\x80\x80\x80"), 0, "no character begins so");
+    }
 
     fn tail(lines: usize, pieces: &[&str]) -> String {
         let mut tail = Tail::new(lines);

@@ -48,7 +48,8 @@ pub(crate) fn main(directory: &Path, bound: bool) -> anyhow::Result<()> {
     let bury = match &result {
         Ok(End::Abandoned) => true,
         Ok(End::Over) => machine.spec.auto_remove,
-        Err(_) => false,
+        // It is swept later.
+        Ok(End::Unheard) | Err(_) => false,
     };
     if bury {
         machine.bury()?;
@@ -60,6 +61,8 @@ pub(crate) fn main(directory: &Path, bound: bool) -> anyhow::Result<()> {
 /// How a machine's life ended.
 enum End {
     Over,
+    /// A client stood still and has missed it; what is on disk tells it.
+    Unheard,
     /// Nobody wants to know of it.
     Abandoned,
 }
@@ -108,9 +111,13 @@ fn live(machine: &Machine, bound: bool) -> anyhow::Result<End> {
     }
     stdio.close(None);
     supervisor.power_off();
-    stdio.finish();
+    let heard = stdio.finish();
     server.finish();
-    Ok(if supervisor.is_abandoned() { End::Abandoned } else { End::Over })
+    Ok(match supervisor.is_abandoned() {
+        true => End::Abandoned,
+        false if heard => End::Over,
+        false => End::Unheard,
+    })
 }
 
 /// Reports a guest that ends by itself.

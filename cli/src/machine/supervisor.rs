@@ -4,7 +4,7 @@ use std::{
     io,
     os::unix::net::UnixStream,
     path::PathBuf,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError},
     time::{Duration, Instant},
 };
 
@@ -24,6 +24,9 @@ use crate::{
 
 /// The agent's name for the process that is the machine's purpose.
 pub(crate) const MAIN: ProcessId = 1;
+
+/// How long a stop that has no time waits at least for a snapshot, a pause or its end.
+const HEARING: Duration = Duration::from_secs(1);
 
 /// How long the guest may take to end once its process was killed.
 const END_LIMIT: Duration = Duration::from_secs(10);
@@ -244,16 +247,19 @@ impl Supervisor {
     /// unless they were paused before.
     pub(crate) fn snapshot(&self, request: &SnapshotRequest) -> anyhow::Result<SnapshotReply> {
         // Two at once would thaw what the other has frozen.
-        let _alone = self.freezing.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = self.freezing.lock().unwrap_or_else(PoisonError::into_inner);
         let stood = Instant::now();
         if self.is_paused()? {
             let taken = snapshot::take(self, &request.path)?;
+            drop(alone);
             return taken.commit(stood.elapsed());
         }
         let mut agent = self.freeze()?;
         let taken = snapshot::take(self, &request.path);
         let thawed = agent.call(&self.thaw()).and_then(Reply::done);
         let stood = stood.elapsed();
+        // Nobody waits for the disk but who asked for the snapshot.
+        drop(alone);
         let reply = taken.and_then(|taken| taken.commit(stood));
         let Err(stuck) = thawed else { return reply };
         let stuck = anyhow::Error::from(stuck);
@@ -360,17 +366,10 @@ impl Supervisor {
     /// Asks the process to end, and insists when the time is over.
     pub(crate) fn stop(&self, request: &StopRequest) -> anyhow::Result<()> {
         let grace = Duration::from_secs(request.timeout.unwrap_or(self.spec.stop_timeout));
-        // Whoever stands still for a snapshot heeds no signal, so that comes to its end first if there is time.
-        let can_hear = if grace.is_zero() {
-            self.freezing.try_lock().is_ok()
-        } else {
-            drop(self.freezing.lock());
-            true
-        };
         // None is a time that never comes.
         let deadline = Instant::now().checked_add(grace);
         let signal = request.signal.unwrap_or(self.spec.stop_signal);
-        if can_hear && self.reaches(signal) {
+        if self.can_hear_within(grace.max(HEARING)) && self.reaches(signal) {
             if self.is_paused().unwrap_or(false) {
                 // Whoever stands still heeds no signal. It fails for a machine that goes on or ends meanwhile.
                 let _ = self.set_paused(false);
@@ -387,6 +386,21 @@ impl Supervisor {
         self.fail(&Exit::new(137, "the guest did not answer and was switched off").into());
         self.guest.kill();
         Ok(())
+    }
+
+    /// Waits until nobody makes the processes stand still, at most so long: whoever does heeds no signal. Whether it is so.
+    fn can_hear_within(&self, limit: Duration) -> bool {
+        const LOOK: Duration = Duration::from_millis(5);
+        let began = Instant::now();
+        loop {
+            if !matches!(self.freezing.try_lock(), Err(TryLockError::WouldBlock)) {
+                return true;
+            }
+            if began.elapsed() >= limit {
+                return false;
+            }
+            std::thread::sleep(LOOK);
+        }
     }
 
     /// Switches the guest off: by its own hand if it answers, else by force.

@@ -217,6 +217,18 @@ pub(crate) fn descriptors() -> Vec<PathBuf> {
     targets
 }
 
+/// What is left of a machine's threads: a thread that has been joined is listed for a moment longer.
+pub(crate) fn threads_left() -> Vec<String> {
+    let begin = Instant::now();
+    loop {
+        let threads = machine_threads();
+        if threads.is_empty() || begin.elapsed() > Duration::from_secs(10) {
+            return threads;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// Threads of this process that belong to a machine.
 pub(crate) fn machine_threads() -> Vec<String> {
     let Ok(tasks) = fs::read_dir("/proc/self/task") else { return Vec::new() };

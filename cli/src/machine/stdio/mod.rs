@@ -168,8 +168,8 @@ impl Stdio {
         });
     }
 
-    /// Waits until every client has got everything. One that takes nothing for a while is left alone.
-    pub(super) fn finish(&self) {
+    /// Waits until every client has got everything. One that takes nothing for a while is left alone; whether there was none.
+    pub(super) fn finish(&self) -> bool {
         let mut state = self.shared.lock();
         while !state.clients.is_empty() {
             let before = (state.clients.len(), state.written);
@@ -182,10 +182,11 @@ impl Stdio {
             if waited.timed_out() {
                 tracing::info!("a client stands still and misses the end of the output");
                 after.clients.values().for_each(Client::cut);
-                return;
+                return false;
             }
             state = after;
         }
+        true
     }
 }
 
