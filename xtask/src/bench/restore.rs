@@ -13,8 +13,6 @@ const MEMORY: u32 = 512;
 
 /// What a restore may take at most, as a part of the cold run, of QEMU's restore, and of itself with less memory.
 const OF_COLD_RUN: f64 = 0.1;
-/// The same where both begin by reading kiln's own program from the disk, which for a small server takes as long as all else.
-const OF_COLD_RUN_FROM_DISK: f64 = 0.3;
 const OF_QEMU: f64 = 0.5;
 const OF_SMALL: f64 = 1.2;
 
@@ -47,7 +45,7 @@ pub(super) fn run(count: usize) -> Result<()> {
                 || prepare().and_then(|()| restore(name)),
                 || prepare().and_then(|()| cold_run()),
             )?;
-            ratios.push((what, ratio, if cached { OF_COLD_RUN } else { OF_COLD_RUN_FROM_DISK }));
+            ratios.push((what, ratio, OF_COLD_RUN));
             let what = format!("{name}, {cache}: restore against QEMU's");
             let ratio = pairs(
                 &what,
