@@ -4,7 +4,10 @@ use std::{io, time::Instant};
 
 use serde_json::{Value, json};
 
-use crate::record::{Spec, State};
+use crate::{
+    launch::Launched,
+    record::{Spec, State},
+};
 
 /// Takes the time of each step.
 pub(super) struct Clock {
@@ -41,6 +44,17 @@ impl Clock {
             }
             None => self.inner.clone_from(&state.timings),
         }
+    }
+
+    /// Lets a restored machine's processes go on, and prints all steps if that was asked for.
+    pub(super) fn thaw(&mut self, launched: &Launched, print: bool) -> anyhow::Result<State> {
+        let state = launched.start()?;
+        self.add_inner(&state);
+        self.lap("guest thawed");
+        if print {
+            self.print();
+        }
+        Ok(state)
     }
 
     /// All that is known of a machine that was restored, with every step in milliseconds by its name.

@@ -58,12 +58,7 @@ fn fork(
         let mut clock = Clock::start();
         let launched = snapshots.fork(path, args.rm)?;
         clock.lap("machine's process and virtual machine");
-        let state = launched.start()?;
-        clock.add_inner(&state);
-        clock.lap("guest thawed");
-        if args.timings {
-            clock.print();
-        }
+        let state = clock.thaw(&launched, args.timings)?;
         let spec = &launched.machine.spec;
         match args.format {
             Format::Table => {

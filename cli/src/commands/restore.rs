@@ -137,12 +137,7 @@ fn restore(args: &Args) -> anyhow::Result<u8> {
     let launched = Launched::new(machine)?;
     clock.lap("machine's process and virtual machine");
     if args.detach {
-        let state = launched.start()?;
-        clock.add_inner(&state);
-        clock.lap("guest thawed");
-        if args.timings {
-            clock.print();
-        }
+        let state = clock.thaw(&launched, args.timings)?;
         let spec = &launched.machine.spec;
         match args.format {
             Format::Table => {
@@ -158,11 +153,7 @@ fn restore(args: &Args) -> anyhow::Result<u8> {
     }
     // Attached before its processes go on, so that not a byte is missed.
     let stream = launched.client.upgrade("/v1/attach", STDIO)?;
-    clock.add_inner(&launched.start()?);
-    clock.lap("guest thawed");
-    if args.timings {
-        clock.print();
-    }
+    clock.thaw(&launched, args.timings)?;
     let spec = &launched.machine.spec.process;
     let (stdin, tty) = (spec.stdin, spec.tty.is_some());
     let stdio = Stdio { stdin, tty, signals: !tty };
