@@ -1,7 +1,7 @@
 //! A snapshot of an image that was run until it is ready.
 
 use std::{
-    io,
+    io::{self, Read, Write},
     str::FromStr,
     sync::mpsc,
     thread,
@@ -10,17 +10,20 @@ use std::{
 
 use agent::{ExitStatus, Request};
 use anyhow::{Context, bail};
+use snapshot::Snapshot;
 
 use crate::{
-    Home, agent_link,
+    Home,
+    agent_link::{self, Agent},
     control::{SnapshotReply, StopRequest},
     launch::Launched,
     log::LogReader,
+    machine::FIRST_MOMENTS,
     options::Options,
     prepare, sandbox,
     session::{self, Ended},
     signal,
-    snapshots::Snapshots,
+    snapshots::{RestoreOptions, Snapshots},
     text,
 };
 
@@ -69,6 +72,9 @@ impl FromStr for Ready {
     }
 }
 
+/// Ends a machine that nobody needs any more.
+const KILL: StopRequest = StopRequest { signal: Some(signal::KILL), timeout: Some(0) };
+
 /// Runs an image until the moment has come, keeps a snapshot of it under `name`, and lets the machine go.
 pub(crate) fn bake(
     home: &Home,
@@ -88,10 +94,12 @@ pub(crate) fn bake(
         moment.wait_for(&launched)?;
         snapshots.create(&launched.machine, name)
     });
-    let kill = StopRequest { signal: Some(signal::KILL), timeout: Some(0) };
-    let stopped = sandbox::stop(&launched.machine, &kill);
+    let stopped = sandbox::stop(&launched.machine, &KILL);
     let reply = result?;
     stopped?;
+    if let Err(error) = moment.rehearse(&snapshots, name) {
+        tracing::warn!("the snapshot {name} was made, but not tried out: {error:#}");
+    }
     Ok(reply)
 }
 
@@ -119,6 +127,36 @@ impl Moment {
             }
         }
         self.until(launched, None, elapsed(self.settle))
+    }
+
+    /// Restores the snapshot once, asks its ports for something, and lets it go: what it touches meanwhile is what the next one
+    /// needs first, and is written down by its process. The guest reaches nothing but its own memory, so nobody else notices.
+    fn rehearse(&self, snapshots: &Snapshots, name: &str) -> anyhow::Result<()> {
+        /// How long its process may take to write that down, which it need not: a file system may be all memory.
+        const LIMIT: Duration = FIRST_MOMENTS.saturating_add(Duration::from_millis(500));
+        if !cfg!(target_os = "linux") {
+            // Other hosts do not tell what was touched.
+            return Ok(());
+        }
+        let path = snapshots.path(name)?;
+        let snapshot = Snapshot::open(&path)?;
+        snapshot.evict();
+        let options =
+            RestoreOptions { free_ports: true, auto_remove: true, ..RestoreOptions::default() };
+        let launched = Launched::bound(snapshots.machine(&path, &options)?)?;
+        let rehearsed = launched.start().and_then(|_| {
+            let mut over = elapsed(LIMIT);
+            let mut ports: Vec<_> = launched.machine.spec.ports.iter().map(|p| p.guest).collect();
+            ports.extend(if let Ready::Listen(port) = self.ready { Some(port) } else { None });
+            for port in ports {
+                if let Err(error) = ask(&launched, port) {
+                    tracing::debug!("port {port} did not answer in the rehearsal: {error:#}");
+                }
+            }
+            self.until(&launched, None, || Ok(over()? || snapshot.working_set().bytes() > 0))
+        });
+        sandbox::stop(&launched.machine, &KILL)?;
+        rehearsed
     }
 
     /// Asks again and again, as long as there is a machine and time.
@@ -160,6 +198,19 @@ fn found(reader: &mut LogReader, seen: &mut Vec<u8>, marker: &[u8]) -> anyhow::R
         seen.drain(..seen.len() - keep);
     }
     Ok(false)
+}
+
+/// Asks a port of the guest what most clients ask first, in HTTP, and takes the beginning of the answer. A server of another kind
+/// has been talked to as well.
+fn ask(launched: &Launched, port: u16) -> anyhow::Result<()> {
+    const PATIENCE: Duration = Duration::from_millis(300);
+    let mut agent = Agent::connect(&launched.client)?;
+    agent.call(&Request::Connect { port })?.done()?;
+    let mut stream = agent.into_stream();
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    let _ = stream.read(&mut [0; 1024])?;
+    Ok(())
 }
 
 /// Whether the command succeeds before it is too late.

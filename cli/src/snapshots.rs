@@ -2,15 +2,17 @@
 
 use std::{
     fs, io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, FileExt},
     path::{Path, PathBuf},
+    sync::Arc,
+    thread,
 };
 
 use anyhow::{Context, bail};
 use hyper::Method;
 use image::Store;
 use jiff::Timestamp;
-use snapshot::Snapshot;
+use snapshot::{HEADER_LEN, Snapshot};
 
 use crate::{
     Home,
@@ -18,7 +20,7 @@ use crate::{
     guest_files,
     launch::{self, Launched},
     machine::Workload,
-    pins,
+    pins, program,
     record::{Machine, Machines, Origin, PortMapping, Spec, check_name, random_id},
 };
 
@@ -217,8 +219,11 @@ impl Snapshots {
 
     /// Makes the record of a machine that goes on where the snapshot at `path` was taken.
     pub(crate) fn machine(&self, path: &Path, options: &RestoreOptions) -> anyhow::Result<Machine> {
-        let snapshot = Snapshot::open(path)?;
+        let snapshot = Arc::new(Snapshot::open(path)?);
         snapshot.fits(&vmm::fingerprint()?)?;
+        if !options.copy {
+            read_ahead(snapshot.clone());
+        }
         let Workload { spec: captured } = Workload::read(&snapshot)?;
         let layers = self.layers(&snapshot, &captured)?;
         let mut ports =
@@ -254,6 +259,25 @@ impl Snapshots {
         // No claim on the image is written down: the record is one, and a claim takes the disk longer than all the rest.
         Machines::open(&self.home)?.create(spec)
     }
+}
+
+/// Has the host read what the next machine of this snapshot needs first, while that machine is made: the program that it is a
+/// process of, and what its guest touches.
+fn read_ahead(snapshot: Arc<Snapshot>) {
+    /// Few bytes at a time, so that what is read to make the machine does not wait.
+    const WINDOW: u64 = 256 << 10;
+    let read = move || {
+        #[cfg(target_os = "linux")]
+        if let Ok(program) = program::find().and_then(|path| Ok(fs::File::open(path)?)) {
+            let _ = rustix::fs::fadvise(&program, 0, None, rustix::fs::Advice::WillNeed);
+        }
+        snapshot.read_ahead(&snapshot.working_set(), WINDOW, |piece| {
+            // What cannot be read is found by whoever needs it.
+            let _ = snapshot.memory_file().read_at(&mut [0], HEADER_LEN + piece.end - 1);
+        });
+    };
+    // Without the thread it is read when it is touched.
+    let _ = thread::Builder::new().name("read ahead".into()).spawn(read);
 }
 
 /// Bytes that the files of a directory take on disk.

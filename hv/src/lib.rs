@@ -30,7 +30,9 @@ mod vm;
 pub use error::{Code, Error};
 pub use exit::{Exit, GuestFault, MmioRead, SysRegRead};
 pub use gic::{Gic, GicConfig, GicParameters, MsiParameters};
-pub use memory::{GRANULE, Permissions, anonymous_region, private_file_region};
+pub use memory::{
+    GRANULE, Permissions, anonymous_region, expect_scattered, populate, private_file_region,
+};
 pub use state::{VcpuState, VcpuTimer};
 pub use touched::Touched;
 pub use vcpu::{Reg, Vcpu, VcpuHandle};

@@ -71,6 +71,33 @@ pub fn private_file_region(
     })
 }
 
+/// Has the host map the pages of a range of offsets, as far as the region has them, so that a vCPU that reads them finds them
+/// there; waits until they were read from the region's file. What fails is left to the access itself.
+///
+/// Linux does it with `MADV_POPULATE_READ` (madvise(2), since 5.14); where there is no such advice this does nothing.
+pub fn populate(region: &GuestRegionMmap, range: Range<u64>) {
+    // A multiple of every page size of a host.
+    let start = range.start / GRANULE * GRANULE;
+    let end = range.end.min(region.len());
+    if start >= end {
+        return;
+    }
+    #[cfg(target_os = "linux")]
+    // SAFETY: the range lies within the region's mapping, which is live, and the advice changes no content.
+    unsafe {
+        let host = region.get_mmap().as_ptr().add(start as usize);
+        libc::madvise(host.cast(), (end - start) as usize, libc::MADV_POPULATE_READ);
+    }
+}
+
+/// Tells the host whether accesses to the region's file will be scattered, so that it reads a page where one is touched and
+/// no more, or as they come.
+pub fn expect_scattered(region: &GuestRegionMmap, scattered: bool) {
+    let advice = if scattered { libc::MADV_RANDOM } else { libc::MADV_NORMAL };
+    // SAFETY: the range is the region's mapping, which is live, and the advice changes no content.
+    unsafe { libc::madvise(region.get_mmap().as_ptr().cast(), region.len() as usize, advice) };
+}
+
 type Build<'a> = &'a dyn Fn() -> Result<MmapRegion, vm_memory::mmap::MmapRegionError>;
 
 fn region(base: GuestAddress, size: u64, build: Build<'_>) -> Result<GuestRegionMmap, Error> {

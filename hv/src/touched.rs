@@ -1,6 +1,8 @@
 //! Which parts of guest memory may hold something other than zeros, without touching them.
 
 use std::fs::File;
+use std::io;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
@@ -40,28 +42,58 @@ impl<'a> Touched<'a> {
         [page, data].into_iter().flatten().min().filter(|&next| next < len)
     }
 
+    /// Pages that this process has in memory or in swap, as ranges of offsets. A page of the region's file counts once it
+    /// was touched, or lies beside one that was and the host mapped both. Nothing where the host does not say.
+    pub fn resident(&self) -> Vec<Range<u64>> {
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        let Some(pagemap) = &self.pagemap else { return ranges };
+        let mut entries = [0; TOGETHER * 8];
+        let mut first = 0;
+        while let Ok(touched @ [_, ..]) = self.look(pagemap, first, &mut entries) {
+            for (index, _) in touched.iter().enumerate().filter(|(_, entry)| is_touched(entry)) {
+                let start = (first + index as u64) * self.page;
+                match ranges.last_mut() {
+                    Some(last) if last.end == start => last.end += self.page,
+                    _ => ranges.push(start..start + self.page),
+                }
+            }
+            first += touched.len() as u64;
+        }
+        ranges
+    }
+
     /// The next page that is in memory or swapped out.
     fn next_page(&self, pagemap: &File, offset: u64) -> Option<u64> {
-        /// Bits of an entry: in swap, present.
-        const TOUCHED: u64 = 1 << 62 | 1 << 63;
-        let base = self.region.get_host_address(vm_memory::MemoryRegionAddress(0)).ok()? as u64;
-        let pages = self.region.len().div_ceil(self.page);
         let mut entries = [0; TOGETHER * 8];
         let mut page = offset / self.page;
-        while page < pages {
-            let count = (pages - page).min(TOGETHER as u64) as usize;
-            let entries = &mut entries[..count * 8];
-            if pagemap.read_exact_at(entries, (base / self.page + page) * 8).is_err() {
+        loop {
+            let Ok(entries) = self.look(pagemap, page, &mut entries) else {
                 // Nothing is known of it.
                 return Some((page * self.page).max(offset));
-            }
-            let touched = |entry: &[u8; 8]| u64::from_ne_bytes(*entry) & TOUCHED != 0;
-            if let Some(first) = entries.as_chunks().0.iter().position(touched) {
+            };
+            if let Some(first) = entries.iter().position(is_touched) {
                 return Some(((page + first as u64) * self.page).max(offset));
             }
-            page += count as u64;
+            if entries.is_empty() {
+                return None;
+            }
+            page += entries.len() as u64;
         }
-        None
+    }
+
+    /// The entries of the page map from the region's page `first` on; none after the region's end.
+    fn look<'e>(
+        &self,
+        pagemap: &File,
+        first: u64,
+        entries: &'e mut [u8; TOGETHER * 8],
+    ) -> io::Result<&'e [[u8; 8]]> {
+        let base = self.region.get_mmap().as_ptr() as u64;
+        let pages = self.region.len().div_ceil(self.page);
+        let count = pages.saturating_sub(first).min(TOGETHER as u64) as usize;
+        let entries = &mut entries[..count * 8];
+        pagemap.read_exact_at(entries, (base / self.page + first) * 8)?;
+        Ok(entries.as_chunks().0)
     }
 
     /// The next data of the region's file.
@@ -78,6 +110,13 @@ impl<'a> Touched<'a> {
             Err(_) => Some(offset),
         }
     }
+}
+
+/// Whether a page is in memory or swapped out.
+fn is_touched(entry: &[u8; 8]) -> bool {
+    /// Bits of an entry: in swap, present.
+    const TOUCHED: u64 = 1 << 62 | 1 << 63;
+    u64::from_ne_bytes(*entry) & TOUCHED != 0
 }
 
 #[cfg(test)]
@@ -112,5 +151,27 @@ mod tests {
         assert_eq!(touched.next(0), Some(20 << 20));
         assert_eq!(touched.next(24 << 20), Some(30 << 20));
         assert_eq!(touched.next(31 << 20), None);
+    }
+
+    /// What was touched is resident, what was not and lies far from it is not, and populating makes it so.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn resident_pages_are_those_that_were_touched() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(SIZE).unwrap();
+        file.write_all_at(&[1; 0x4000], 8 << 20).unwrap();
+        let region = private_file_region(GuestAddress(0), &Arc::new(file), 0, SIZE).unwrap();
+        assert_eq!(Touched::new(&region).resident(), []);
+        region.write_obj(1u8, MemoryRegionAddress(40 << 20)).unwrap();
+        let holds = |at: u64| Touched::new(&region).resident().iter().any(|r| r.contains(&at));
+        assert!(holds(40 << 20));
+        assert!(!holds(8 << 20));
+        crate::populate(&region, (8 << 20) + 5..(8 << 20) + 0x3000);
+        assert!(holds(8 << 20) && holds((8 << 20) + 0x2fff));
+        assert!(!holds(20 << 20));
+        // What is no part of the region is left alone.
+        crate::populate(&region, SIZE - 0x1000..SIZE + 0x10_0000);
+        crate::populate(&region, u64::MAX - 5..u64::MAX);
+        assert!(holds(SIZE - 1));
     }
 }

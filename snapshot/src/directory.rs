@@ -12,6 +12,7 @@ use crate::Error;
 pub(crate) const STATE: &str = "state";
 pub(crate) const MEMORY: &str = "memory";
 pub(crate) const SUMS: &str = "memory.sums";
+pub(crate) const WORKING_SET: &str = "working-set";
 
 /// Prefix of directories that were never finished; nothing with this prefix is a snapshot.
 const UNFINISHED: &str = ".unfinished-";

@@ -9,6 +9,7 @@
 //! | `memory.sums` | one BLAKE3 hash per 2 MiB chunk of guest RAM; its own hash stands in `state` |
 //! | `disk-NAME`   | a writable disk as it was, sparse; length and hash stand in `state`       |
 //! | `layer-N`     | what the guest's read-only disk is made of, in a snapshot that was imported; likewise |
+//! | `working-set` | which parts of guest RAM a restored machine touches first: a hint that comes after the first restore |
 //!
 //! # Compatibility
 //!
@@ -63,6 +64,7 @@ mod sparse;
 mod state;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod working_set;
 mod writer;
 
 pub use directory::sweep;
@@ -72,4 +74,5 @@ pub use memory::{CHUNK, HEADER_LEN, MemorySource, PAGE};
 pub use reader::Snapshot;
 pub use saved::{Invalid, Saved};
 pub use state::FORMAT;
+pub use working_set::WorkingSet;
 pub use writer::{Writer, Written};

@@ -264,6 +264,24 @@ impl Machine {
             .collect()
     }
 
+    /// Parts of guest memory that this process has touched, as offsets in a [`MemoryFile`](crate::MemoryFile) and with
+    /// what the host maps beside them; nothing where the host does not say.
+    pub fn resident_memory(&self) -> Vec<Range<u64>> {
+        self.memory.iter().flat_map(|region| hv::Touched::new(region).resident()).collect()
+    }
+
+    /// Has the host map a part of guest memory before the guest asks for it; offsets in a
+    /// [`MemoryFile`](crate::MemoryFile). Waits for the file that it comes from.
+    pub fn populate_memory(&self, part: &Range<u64>) {
+        self.memory.iter().for_each(|region| hv::populate(region, part.clone()));
+    }
+
+    /// Tells the host whether guest memory will be touched here and there, so that it reads from the file of a restored
+    /// machine what is touched and no more, or whatever the guest does.
+    pub fn expect_scattered_accesses(&self, scattered: bool) {
+        self.memory.iter().for_each(|region| hv::expect_scattered(region, scattered));
+    }
+
     /// The host's side of the vsock device, if there is one.
     pub fn vsock(&self) -> Option<VsockHost> {
         self.parts.vsock()

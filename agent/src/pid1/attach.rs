@@ -13,6 +13,7 @@ use super::buffer::OutOfRange;
 use super::control::Control;
 use super::failure::{Outcome, failure};
 use super::process::{Process, State};
+use super::threads;
 use super::transport::Stream;
 
 /// Serves the attachment to its end, which is the connection's.
@@ -69,14 +70,11 @@ fn carry(
     let stream = connection.into_stream();
     let to_host = stream.try_clone()?;
     let sender = Arc::clone(process);
-    std::thread::Builder::new()
-        .name(format!("output {}", process.id))
-        .stack_size(128 * 1024)
-        .spawn(move || {
-            let _ = send(&sender, number, attached, &to_host);
-            // An attachment that was taken over ends for its reader, too.
-            let _ = to_host.shutdown(Shutdown::Both);
-        })?;
+    threads::run(move || {
+        let _ = send(&sender, number, attached, &to_host);
+        // An attachment that was taken over ends for its reader, too.
+        let _ = to_host.shutdown(Shutdown::Both);
+    })?;
     receive(process, number, BufReader::with_capacity(MAX_DATA, stream))
 }
 

@@ -1,5 +1,6 @@
 //! From the kernel's first call to the first request.
 
+use std::convert::Infallible;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -19,13 +20,12 @@ pub(crate) fn main() {
         eprintln!("the kiln guest agent is PID 1 of a guest and nothing else");
         std::process::exit(2);
     }
-    if let Err(failure) = serve() {
-        log(&format!("the guest agent cannot start: {}", failure.message));
-        power::off();
-    }
+    let Err(failure) = serve();
+    log(&format!("the guest agent cannot start: {}", failure.message));
+    power::off();
 }
 
-fn serve() -> Outcome<()> {
+fn serve() -> Outcome<Infallible> {
     mount_kernel_file_systems()?;
     end_thrashing();
     leave_rootfs()?;
@@ -37,7 +37,7 @@ fn serve() -> Outcome<()> {
     power::watch_button(Arc::clone(&control)).explain("watch the power button")?;
     let listener = Listener::bind(port).explain(format_args!("listen on vsock port {port}"))?;
     announce(&control, port).explain("start the thread that greets the host")?;
-    server::run(&listener, &control)
+    server::run(listener, control)
 }
 
 /// Tells a waiting host that we are here; one that does not wait refuses, which is fine.

@@ -25,6 +25,7 @@ mod server;
 mod spawn;
 mod stage;
 mod stats;
+mod threads;
 mod transport;
 
 /// Where the workload's root is mounted, as PID 1 sees it.

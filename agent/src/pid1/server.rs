@@ -1,9 +1,10 @@
-//! Serves connections: one thread each, one request after another.
+//! Serves connections: each by one thread of a pool, one request after another.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use agent::{
@@ -17,26 +18,69 @@ use super::failure::{Explain, Outcome, failure};
 use super::transport::{Listener, Stream};
 use super::{archive, attach, cgroup, forward, kernel, power, stats};
 
+/// How many threads stay to wait for connections: a machine that was restored starts none for its first ones.
+const WAITING: usize = 4;
+
 /// Accepts connections as long as the guest lives.
-pub(crate) fn run(listener: &Listener, control: &Arc<Control>) -> Outcome<()> {
+pub(crate) fn run(listener: Listener, control: Arc<Control>) -> ! {
+    let pool = Arc::new(Pool { listener, control, waiting: AtomicUsize::new(1) });
     loop {
-        let stream = match listener.accept() {
-            Ok(stream) => stream,
-            Err(error) => {
-                // Out of descriptors or memory for now.
-                log(&format!("a connection was not accepted: {error}"));
-                kernel::pause(100);
-                continue;
+        pool.serve_next();
+        pool.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The threads that wait for connections and serve them.
+struct Pool {
+    listener: Listener,
+    control: Arc<Control>,
+    /// Those that wait. Never none for long: the last one that gets a connection starts another one first.
+    waiting: AtomicUsize,
+}
+
+impl Pool {
+    /// Serves connections until enough other threads wait for them.
+    fn work(self: &Arc<Self>) {
+        loop {
+            self.serve_next();
+            if self.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING {
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
+                return;
+            }
+        }
+    }
+
+    /// Waits for a connection and serves it to its end; the caller counted itself as one that waits, and no longer is.
+    fn serve_next(self: &Arc<Self>) {
+        let stream = loop {
+            match self.listener.accept() {
+                Ok(stream) => break stream,
+                Err(error) => {
+                    // Out of descriptors or memory for now.
+                    log(&format!("a connection was not accepted: {error}"));
+                    kernel::pause(100);
+                }
             }
         };
-        let control = Arc::clone(control);
+        let last = self.waiting.fetch_sub(1, Ordering::Relaxed) == 1;
+        match if last { self.add() } else { Ok(()) } {
+            Ok(()) => serve(stream, &self.control),
+            // This thread has to wait for the next one.
+            Err(error) => log(&format!("a connection was not served: {error}")),
+        }
+    }
+
+    fn add(self: &Arc<Self>) -> std::io::Result<()> {
+        let pool = Arc::clone(self);
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         let thread = std::thread::Builder::new()
             .name("connection".to_owned())
             .stack_size(256 * 1024)
-            .spawn(move || serve(stream, &control));
-        if let Err(error) = thread {
-            log(&format!("a connection was not served: {error}"));
+            .spawn(move || pool.work());
+        if thread.is_err() {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
         }
+        thread.map(drop)
     }
 }
 

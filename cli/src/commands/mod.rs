@@ -32,7 +32,7 @@ mod wait;
 use std::{io, process::ExitCode, sync::Mutex};
 
 use clap::{Parser, Subcommand, ValueEnum};
-use tracing_subscriber::{EnvFilter, fmt::writer::BoxMakeWriter};
+use tracing_subscriber::{filter::Targets, fmt::writer::BoxMakeWriter};
 
 use crate::{
     Home,
@@ -55,9 +55,12 @@ pub struct Cli {
 
 impl Cli {
     /// What to log: `KILN_LOG` if it is set, else by `--verbose`.
-    pub fn log_filter(&self) -> EnvFilter {
-        let default = ["warn", "info", "debug", "trace"][usize::from(self.verbose).min(3)];
-        EnvFilter::try_from_env("KILN_LOG").unwrap_or_else(|_| EnvFilter::new(default))
+    pub fn log_filter(&self) -> Targets {
+        use tracing::Level;
+        let levels = [Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
+        let default = levels[usize::from(self.verbose).min(3)];
+        let asked = std::env::var("KILN_LOG").ok().and_then(|filter| filter.parse().ok());
+        asked.unwrap_or_else(|| Targets::new().with_default(default))
     }
 
     /// Where to log: standard error, or a machine's own file. What a guest can make its process say must not fill the disk.

@@ -65,7 +65,7 @@ impl Client {
                 Err(source) if Instant::now() > deadline || !alive() => {
                     return Err(ControlError::Unreachable { socket: self.socket.clone(), source });
                 }
-                Err(_) => std::thread::sleep(Duration::from_millis(1)),
+                Err(_) => std::thread::sleep(Duration::from_micros(200)),
             }
         }
     }

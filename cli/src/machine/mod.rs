@@ -7,6 +7,7 @@ mod snapshot;
 mod stdio;
 mod stopwatch;
 mod supervisor;
+mod working_set;
 
 use std::{
     io::{self, Read},
@@ -21,6 +22,7 @@ use anyhow::Context;
 
 pub(crate) use snapshot::Workload;
 pub(crate) use supervisor::{Supervisor, splice};
+pub(crate) use working_set::FIRST_MOMENTS;
 
 use self::{guest::Guest, ports::Ports, stdio::Stdio, stopwatch::Stopwatch};
 use crate::{
@@ -87,6 +89,7 @@ fn live(machine: &Machine, bound: bool) -> anyhow::Result<End> {
     ));
     // Whoever wants something of the guest can ask before it runs.
     let server = control::serve(&machine.directory, supervisor.clone())?;
+    working_set::follow(&supervisor)?;
     supervisor.guest().run()?;
     watch(&supervisor)?;
     watch_tether(&supervisor, bound)?;

@@ -152,8 +152,9 @@ pub(super) fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<
     let directory = path.parent().context("a file has a directory")?;
     let write = || -> anyhow::Result<()> {
         let mut file = tempfile::Builder::new().prefix(".new").tempfile_in(directory)?;
-        serde_json::to_writer_pretty(&mut file, value)?;
-        file.write_all(b"\n")?;
+        let mut bytes = serde_json::to_vec_pretty(value)?;
+        bytes.push(b'\n');
+        file.write_all(&bytes)?;
         file.persist(path)?;
         Ok(())
     };

@@ -12,6 +12,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::cpu::arena::Arena;
 use crate::cpu::code_marks::CodeMarks;
 use crate::decode;
 use crate::exec;
@@ -23,16 +24,18 @@ use crate::mem::PAGE;
 const PER_PAGE: usize = (PAGE / 4) as usize;
 /// Longest block, in instructions: bounds the time between two looks at the attention word.
 const MAX_STEPS: usize = 128;
-/// Steps of all blocks together, of 40 bytes each; when there are more, all are dropped.
+/// What the cache may take, in steps of 40 bytes each; when it is more, all blocks are dropped.
 const CACHE_LIMIT: usize = 1 << 20;
 /// What a page without blocks counts for, in steps.
 const PAGE_STEPS: usize = 60;
+/// What dropped pages may take, in steps, unless it is less than what the others do; when it is more, all blocks are dropped.
+const GARBAGE_LIMIT: usize = 1 << 15;
 
 /// A decoded block.
 #[derive(Debug)]
 pub(crate) struct Block {
-    /// Its instructions, then [`Step::end`].
-    pub(crate) steps: Box<[Step]>,
+    /// Its instructions, then [`Step::end`]; they live as long as its page.
+    pub(crate) steps: *const Step,
     /// How many instructions there are.
     pub(crate) len: u32,
     /// Some instruction is subject to `CPACR_EL1.FPEN`.
@@ -61,45 +64,66 @@ impl CodePage {
 }
 
 /// All decoded blocks of one vCPU.
+///
+/// Pages and steps come from arenas: an allocation for each costs a cold machine a good part of its time. What is dropped
+/// stays in them until all is.
 #[derive(Debug, Default)]
 pub(crate) struct CodeCache {
-    pages: HashMap<u64, Box<CodePage>>,
-    /// Pages that were dropped, perhaps while one of their blocks was running.
-    #[expect(clippy::vec_box, reason = "pointers to the pages outlive the move into this list")]
-    dropped: Vec<Box<CodePage>>,
-    steps: usize,
-    /// Where a block is put together, so that what is kept has the right size at once.
-    scratch: Vec<Step>,
+    pages: HashMap<u64, *mut CodePage>,
+    memory: Memory,
+    /// What dropped pages and their blocks take, in steps.
+    garbage: usize,
+    /// Dropped as a whole, perhaps while one of the blocks was running.
+    dropped: Vec<Memory>,
+}
+
+/// Where pages and the steps of their blocks are.
+#[derive(Debug, Default)]
+struct Memory {
+    pages: Arena<CodePage>,
+    steps: Arena<Step>,
+}
+
+impl Memory {
+    /// What it takes, in steps.
+    fn used(&self) -> usize {
+        self.steps.len() + self.pages.len() * PAGE_STEPS
+    }
 }
 
 impl CodeCache {
     /// The page at `ipa`, mapped at `host`, made if need be. The pointer is valid until [`bury`](CodeCache::bury) runs
-    /// after the page has been dropped.
+    /// after all pages have been dropped. The cache is not full.
     pub(crate) fn page(&mut self, ipa: u64, host: *const u8) -> *mut CodePage {
-        let page = self.pages.entry(ipa).or_insert_with(|| {
+        /// One more than what makes the cache full.
+        const LIMIT: usize = CACHE_LIMIT / PAGE_STEPS + 2;
+        *self.pages.entry(ipa).or_insert_with(|| {
             let (index, blocks) = ([0; PER_PAGE], Vec::new());
-            Box::new(CodePage { ipa, host: host.cast(), index, blocks, steps: 0 })
-        });
-        &mut **page
+            let page = CodePage { ipa, host: host.cast(), index, blocks, steps: 0 };
+            self.memory.pages.push(page, LIMIT)
+        })
     }
 
-    /// Whether the cache has reached its limit.
+    /// Whether everything has to be dropped before there can be more.
     pub(crate) fn is_full(&self) -> bool {
-        self.steps + self.pages.len() * PAGE_STEPS > CACHE_LIMIT
+        let used = self.memory.used();
+        used > CACHE_LIMIT || self.garbage > GARBAGE_LIMIT.max(used / 2)
     }
 
-    /// Decodes the block at `pc`.
+    /// Decodes the block at `pc`. The cache is not full.
     ///
     /// # Safety
     /// `page` came from [`page`](CodeCache::page) and has not been buried, no reference into it is
     /// live, and its host memory is still mapped.
     pub(crate) unsafe fn decode(&mut self, page: *mut CodePage, marks: &CodeMarks, pc: u64) {
+        /// What is not full has room for a block.
+        const LIMIT: usize = CACHE_LIMIT + MAX_STEPS + 1;
         // SAFETY: valid and unaliased by the caller's contract.
         let page = unsafe { &mut *page };
         marks.set(page.ipa);
         let first = (pc / 4) as usize % PER_PAGE;
-        let steps = &mut self.scratch;
-        steps.clear();
+        let mut len = 0;
+        let mut steps = std::ptr::null();
         let mut uses_fp = false;
         for at in first..PER_PAGE.min(first + MAX_STEPS) {
             // SAFETY: `at` is within the page that `host` starts, which is aligned and mapped.
@@ -107,45 +131,47 @@ impl CodeCache {
             let mut insn = decode::decode(u32::from_le(word));
             exec::bind(&mut insn, at as u32 * 4);
             uses_fp |= matches!(insn.op, Op::Simd(_));
-            steps.push(exec::step(insn));
+            let step = self.memory.steps.push(exec::step(insn), LIMIT).cast_const();
+            if len == 0 {
+                steps = step;
+            }
+            len += 1;
             if exec::ends_block(&insn) {
                 break;
             }
         }
-        let len = steps.len() as u32;
-        steps.push(Step::end());
-        self.steps += steps.len();
-        page.steps += steps.len();
+        self.memory.steps.push(Step::end(), LIMIT);
+        page.steps += len as usize + 1;
         // A block starts at most once at each instruction.
-        page.blocks.push(Block { steps: steps.as_slice().into(), len, uses_fp });
+        page.blocks.push(Block { steps, len, uses_fp });
         page.index[first] = page.blocks.len() as u16;
     }
 
     /// Drops the blocks of a page; returns the address of what the TLB may still lead to.
     pub(crate) fn drop_page(&mut self, ipa: u64) -> Option<u64> {
-        let mut page = self.pages.remove(&ipa)?;
-        self.steps -= page.steps;
-        let address = (&raw mut *page) as u64;
-        self.dropped.push(page);
-        Some(address)
+        let page = self.pages.remove(&ipa)?;
+        // SAFETY: pages of the map are in the arena.
+        self.garbage += PAGE_STEPS + unsafe { (*page).steps };
+        Some(page as u64)
     }
 
     /// Drops the blocks of all pages of a range.
     pub(crate) fn drop_range(&mut self, ipa: u64, len: u64) {
-        let within = |page: &u64, _: &mut Box<CodePage>| page.wrapping_sub(ipa) < len;
+        let within = |page: &u64, _: &mut *mut CodePage| page.wrapping_sub(ipa) < len;
         for (_, page) in self.pages.extract_if(within) {
-            self.steps -= page.steps;
-            self.dropped.push(page);
+            // SAFETY: as in `drop_page`.
+            self.garbage += PAGE_STEPS + unsafe { (*page).steps };
         }
     }
 
     /// Drops all blocks.
     pub(crate) fn drop_all(&mut self) {
-        self.steps = 0;
-        self.dropped.extend(self.pages.drain().map(|(_, page)| page));
+        self.pages.clear();
+        self.garbage = 0;
+        self.dropped.push(std::mem::take(&mut self.memory));
     }
 
-    /// Frees dropped pages. No block is running, and no TLB entry leads to them.
+    /// Frees what was dropped as a whole. No block is running, and no TLB entry leads to it.
     pub(crate) fn bury(&mut self) {
         self.dropped.clear();
     }

@@ -1,5 +1,6 @@
 //! One processing element: its architectural state and how it runs.
 
+mod arena;
 pub mod block;
 mod code_marks;
 pub mod debug;

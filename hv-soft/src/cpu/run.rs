@@ -78,7 +78,7 @@ impl Cpu {
             let start = self.pc;
             let len = u64::from(block.len);
             self.retired += len;
-            let first = block.steps.as_ptr();
+            let first = block.steps;
             // SAFETY: the steps of a block end with `Step::end` and live as long as it.
             match unsafe { ((*first).run)(self, first) } {
                 Flow::Jump => {}
@@ -142,7 +142,9 @@ impl Cpu {
     /// Runs the first instruction of a block, with the checks that are rarely needed.
     fn execute_one(&mut self, block: &Block) -> Flow {
         // The instruction by itself, whatever the block made of it.
-        let alone = [exec::step(block.steps[0].insn), Step::end()];
+        // SAFETY: the steps of a block live as long as it.
+        let first = unsafe { &*block.steps };
+        let alone = [exec::step(first.insn), Step::end()];
         let insn = &alone[0].insn;
         if self.breakpoint_before() {
             return self.leave(Flow::Exception, 0, insn);
@@ -203,6 +205,7 @@ impl Cpu {
     /// Translates the PC and enters its page in the TLB.
     #[cold]
     fn fetch_page(&mut self) -> Result<(), Flow> {
+        self.make_room();
         let pc = self.pc;
         let mapping = match walk(self, pc, self.regime, Want::Exec) {
             Ok(mapping) if mapping.allows(Want::Exec, self.regime) => mapping,
@@ -222,15 +225,19 @@ impl Cpu {
     /// Decodes the block at the PC, whose page is in the TLB.
     #[cold]
     fn decode_block(&mut self) {
+        self.make_room();
+        if let Some(page) = self.cached_page() {
+            // SAFETY: the page is in the cache, and no block is running.
+            unsafe { self.code.decode(page.cast_mut(), &self.domain.code_marks, self.pc) };
+        }
+    }
+
+    /// Empties the cache of decoded blocks if it is full. No block is running.
+    fn make_room(&mut self) {
         if self.code.is_full() {
             self.code.drop_all();
             self.tlb.exec.clear();
             self.code.bury();
-            return;
-        }
-        if let Some(page) = self.cached_page() {
-            // SAFETY: the page is in the cache, and no block is running.
-            unsafe { self.code.decode(page.cast_mut(), &self.domain.code_marks, self.pc) };
         }
     }
 

@@ -77,24 +77,60 @@ pub fn patterns() -> impl Iterator<Item = &'static Pattern> {
     base::groups().into_iter().chain(simd::groups()).flatten()
 }
 
-/// Patterns by bits 31:21 of the word. Every process needs it before its first instruction, so each pattern goes only where
-/// it belongs.
-static INDEX: LazyLock<Vec<Vec<&'static Pattern>>> = LazyLock::new(|| {
-    let mut index = vec![Vec::new(); 1 << 11];
-    for pattern in patterns() {
+/// A pattern as the decoder looks at it, one after the other in memory.
+#[derive(Clone, Copy)]
+struct Candidate {
+    mask: u32,
+    value: u32,
+    decode: fn(u32) -> Option<Insn>,
+}
+
+/// Patterns by bits 31:21 of the word.
+struct Index {
+    /// Where the candidates of each value of these bits begin; those of the last one end with the list.
+    starts: Vec<u32>,
+    candidates: Vec<Candidate>,
+}
+
+/// Every process needs it before its first instruction, so each pattern goes only where it belongs.
+static INDEX: LazyLock<Index> = LazyLock::new(|| {
+    /// Does so for every way to fill the bits that the pattern leaves open.
+    fn each(pattern: &Pattern, mut found: impl FnMut(usize)) {
         let (value, free) = (pattern.value >> 21, !pattern.mask >> 21);
-        // Every way to fill the bits that the pattern leaves open.
         let mut open = free;
         loop {
-            index[(value | open) as usize].push(pattern);
+            found((value | open) as usize);
             if open == 0 {
                 break;
             }
             open = (open - 1) & free;
         }
     }
-    index
+    let mut starts = vec![0; (1 << 11) + 1];
+    patterns().for_each(|pattern| each(pattern, |at| starts[at + 1] += 1));
+    for at in 1..starts.len() {
+        starts[at] += starts[at - 1];
+    }
+    let mut ends = starts.clone();
+    let undefined = Candidate { mask: 0, value: 0, decode: |_| None };
+    let mut candidates = vec![undefined; starts[1 << 11] as usize];
+    for pattern in patterns() {
+        let &Pattern { mask, value, decode, .. } = pattern;
+        each(pattern, |at| {
+            candidates[ends[at] as usize] = Candidate { mask, value, decode };
+            ends[at] += 1;
+        });
+    }
+    Index { starts, candidates }
 });
+
+impl Index {
+    /// The candidates for a word, in the order in which they are tried.
+    fn of(&self, word: u32) -> &[Candidate] {
+        let at = (word >> 21) as usize;
+        &self.candidates[self.starts[at] as usize..self.starts[at + 1] as usize]
+    }
+}
 
 /// Decodes one instruction. Total: a word that is not allocated gives [`Op::Undefined`].
 ///
@@ -102,19 +138,17 @@ static INDEX: LazyLock<Vec<Vec<&'static Pattern>>> = LazyLock::new(|| {
 ///
 /// [`Op::Undefined`]: crate::insn::Op::Undefined
 pub fn decode(word: u32) -> Insn {
-    INDEX[(word >> 21) as usize]
+    INDEX
+        .of(word)
         .iter()
-        .filter(|p| p.matches(word))
-        .find_map(|p| (p.decode)(word))
+        .filter(|candidate| word & candidate.mask == candidate.value)
+        .find_map(|candidate| (candidate.decode)(word))
         .unwrap_or(Insn::undefined(word))
 }
 
 /// The encoding class of a word, if it is allocated.
 pub fn class_of(word: u32) -> Option<&'static Pattern> {
-    INDEX[(word >> 21) as usize]
-        .iter()
-        .copied()
-        .find(|p| p.matches(word) && (p.decode)(word).is_some())
+    patterns().find(|p| p.matches(word) && (p.decode)(word).is_some())
 }
 
 /// Bits `hi..=lo` of a word.
@@ -125,4 +159,24 @@ pub(crate) const fn field(word: u32, hi: u32, lo: u32) -> u32 {
 /// Bits `hi..=lo` of a word as a signed number.
 pub(crate) const fn sfield(word: u32, hi: u32, lo: u32) -> i64 {
     ((word << (31 - hi)) as i32 >> (31 - hi + lo)) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// For words of every pattern, with the rest of their bits arbitrary.
+    #[test]
+    fn the_index_finds_what_a_walk_through_the_table_finds() {
+        let mut state = 1u64;
+        for pattern in patterns() {
+            for _ in 0..50 {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                let word = (state >> 32) as u32 & !pattern.mask | pattern.value;
+                let walked = class_of(word).and_then(|class| (class.decode)(word));
+                let walked = walked.unwrap_or(Insn::undefined(word));
+                assert_eq!(format!("{:?}", decode(word)), format!("{walked:?}"), "{word:#010x}");
+            }
+        }
+    }
 }

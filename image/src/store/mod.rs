@@ -65,34 +65,35 @@ impl Store {
     /// there.
     pub fn open(home: &Path) -> Result<Self, Error> {
         let root = std::path::absolute(home.join("images")).map_err(on("found", home))?;
+        let store = Self { root };
+        let path = store.path("version");
+        match fs::read_to_string(&path) {
+            Ok(found) if found.trim_end() == VERSION => Ok(store),
+            Ok(found) => Err(Error::StoreVersion {
+                path: store.root,
+                found: crate::text::clip(found.trim_end()),
+            }),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                store.create()?;
+                Ok(store)
+            }
+            Err(e) => Err(on("read", &path)(e)),
+        }
+    }
+
+    /// Makes what every store has; its version comes last.
+    fn create(&self) -> Result<(), Error> {
         for dir in ["tags", "pins", "leases", "partial/sha256", "partial/sha512", "locks", "tmp"]
             .into_iter()
             .chain(BLOBS)
             .chain(LAYERS)
         {
-            let dir = root.join(dir);
+            let dir = self.path(dir);
             fs::create_dir_all(&dir).map_err(on("created", &dir))?;
         }
-        let store = Self { root };
-        store.check_version()?;
-        Ok(store)
-    }
-
-    fn check_version(&self) -> Result<(), Error> {
-        let path = self.path("version");
-        match fs::read_to_string(&path) {
-            Ok(found) if found.trim_end() == VERSION => Ok(()),
-            Ok(found) => Err(Error::StoreVersion {
-                path: self.root.clone(),
-                found: crate::text::clip(found.trim_end()),
-            }),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                let mut file = self.temp_file()?;
-                file.write_all(VERSION.as_bytes())?;
-                file.publish(&path)
-            }
-            Err(e) => Err(on("read", &path)(e)),
-        }
+        let mut file = self.temp_file()?;
+        file.write_all(VERSION.as_bytes())?;
+        file.publish(&self.path("version"))
     }
 
     fn path(&self, relative: &str) -> PathBuf {

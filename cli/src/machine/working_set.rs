@@ -1,0 +1,64 @@
+//! A restored machine's memory comes from the snapshot's file page by page, as it is touched. What a machine had to wait for in
+//! its first moments is written down beside the snapshot, so that it is there already when the next one asks for it.
+
+use std::{fs, sync::Arc, thread, time::Duration};
+
+use ::snapshot::{Snapshot, WorkingSet};
+
+use super::supervisor::Supervisor;
+use crate::record::Origin;
+
+/// How long a machine's first moments are.
+pub(crate) const FIRST_MOMENTS: Duration = Duration::from_secs(1);
+
+/// A machine that waited for the disk so often has touched pages that should have been read ahead.
+const MANY: u64 = 64;
+
+/// Bytes that are read ahead side by side: all of most sets.
+const WINDOW: u64 = 16 << 20;
+
+/// Has the host map what earlier machines touched first, and writes down what this one does.
+pub(super) fn follow(supervisor: &Arc<Supervisor>) -> anyhow::Result<()> {
+    let Origin::Snapshot { path, copy: false, .. } = &supervisor.spec().origin else {
+        return Ok(());
+    };
+    // What is known comes by itself. All else is read page by page: then only what was touched is in memory afterwards, and
+    // nobody waits for what lies around it.
+    supervisor.guest().machine().expect_scattered_accesses(true);
+    let (path, supervisor) = (path.clone(), supervisor.clone());
+    thread::Builder::new().name("working set".into()).spawn(move || {
+        let machine = supervisor.guest().machine();
+        // It was read a moment ago, and may be gone by now.
+        let Ok(snapshot) = Snapshot::open(&path) else { return };
+        snapshot
+            .read_ahead(&snapshot.working_set(), WINDOW, |piece| machine.populate_memory(piece));
+        if supervisor.wait_limited(Some(FIRST_MOMENTS)) {
+            return;
+        }
+        // A host that holds the whole file maps more than what was touched, and has nothing to read ahead.
+        if waits_for_disk().is_some_and(|waits| waits >= MANY)
+            && let Err(error) =
+                snapshot.keep_working_set(&WorkingSet::new(machine.resident_memory()))
+        {
+            tracing::debug!("the next restore takes no less time than this one: {error}");
+        }
+        machine.expect_scattered_accesses(false);
+    })?;
+    Ok(())
+}
+
+/// How often this process had to wait for a page from the disk: its major faults (proc_pid_stat(5), field 12).
+fn waits_for_disk() -> Option<u64> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // The name before it may have spaces and parentheses in it.
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(9)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn this_process_tells_its_faults() {
+        super::waits_for_disk().unwrap();
+    }
+}

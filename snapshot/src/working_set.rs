@@ -1,0 +1,245 @@
+//! Which parts of guest RAM a restored machine touches first, so that the next one finds them in memory.
+//!
+//! The file is a hint beside a finished snapshot: it may be missing, and one that does not hold is as good as none. It has a
+//! magic, the snapshot's id, and then start and length of each part, little-endian.
+
+#[cfg(not(target_vendor = "apple"))]
+use std::num::NonZeroU64;
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    ops::Range,
+};
+
+use crate::{Error, HEADER_LEN, Snapshot, directory};
+
+const MAGIC: &[u8; 8] = b"KILNWSET";
+/// Most parts of one set.
+const MAX_PARTS: usize = 1 << 14;
+/// Most bytes of guest RAM in one set; what lies beyond them comes when it is touched.
+const MAX_BYTES: u64 = 256 << 20;
+/// Parts that are no farther from each other are one: reading what lies between takes less time than another request.
+const GAP: u64 = 16 << 10;
+/// Longest piece that is asked for at once, in bytes.
+const PIECE: u64 = 256 << 10;
+
+/// Parts of guest RAM, as ascending ranges of offsets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WorkingSet(Vec<Range<u64>>);
+
+impl WorkingSet {
+    /// The set of these parts, in any order, and of what lies between close ones; the first ones if they are too many.
+    pub fn new(parts: impl IntoIterator<Item = Range<u64>>) -> Self {
+        let mut parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        parts.sort_unstable_by_key(|part| part.start);
+        let mut set: Vec<Range<u64>> = Vec::new();
+        for part in parts {
+            match set.last_mut() {
+                Some(last) if part.start <= last.end.saturating_add(GAP) => {
+                    last.end = last.end.max(part.end);
+                }
+                _ => set.push(part),
+            }
+        }
+        let mut bytes = 0;
+        let fits = |part: &Range<u64>| {
+            bytes += part.end - part.start;
+            bytes <= MAX_BYTES
+        };
+        Self(set.into_iter().take(MAX_PARTS).take_while(fits).collect())
+    }
+
+    /// The parts.
+    pub fn parts(&self) -> &[Range<u64>] {
+        &self.0
+    }
+
+    /// Bytes of all parts.
+    pub fn bytes(&self) -> u64 {
+        self.0.iter().map(|part| part.end - part.start).sum()
+    }
+
+    /// The parts, none longer than [`PIECE`].
+    fn pieces(&self) -> impl Iterator<Item = Range<u64>> {
+        self.0.iter().flat_map(|part| {
+            let starts = (part.start..part.end).step_by(PIECE as usize);
+            starts.map(|start| start..part.end.min(start + PIECE))
+        })
+    }
+
+    fn encode(&self, id: &[u8; 16]) -> Vec<u8> {
+        let mut bytes = [&MAGIC[..], id].concat();
+        for part in &self.0 {
+            bytes.extend(part.start.to_le_bytes());
+            bytes.extend((part.end - part.start).to_le_bytes());
+        }
+        bytes
+    }
+
+    /// `None` for what [`encode`](Self::encode) never makes of a set within `memory_len`.
+    fn decode(bytes: &[u8], id: &[u8; 16], memory_len: u64) -> Option<Self> {
+        let parts = bytes.strip_prefix(MAGIC)?.strip_prefix(id)?;
+        let (parts, rest) = parts.as_chunks::<16>();
+        let part = |part: &[u8; 16]| {
+            let numbers = part.as_chunks().0;
+            let (start, len) = (u64::from_le_bytes(numbers[0]), u64::from_le_bytes(numbers[1]));
+            start.checked_add(len).filter(|end| *end <= memory_len).map(|end| start..end)
+        };
+        let read: Vec<_> = parts.iter().map(part).collect::<Option<_>>()?;
+        let set = Self::new(read.iter().cloned());
+        (rest.is_empty() && set.0 == read).then_some(set)
+    }
+}
+
+impl Snapshot {
+    /// What a machine that was restored from it has touched first; empty if none has told.
+    pub fn working_set(&self) -> WorkingSet {
+        const LIMIT: usize = 24 + MAX_PARTS * 16;
+        let read = || -> io::Result<Vec<u8>> {
+            let mut bytes = Vec::new();
+            let file = File::open(self.path().join(directory::WORKING_SET))?;
+            file.take(LIMIT as u64 + 1).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let set = read().ok();
+        set.and_then(|bytes| WorkingSet::decode(&bytes, &self.id(), self.memory_len()))
+            .unwrap_or_default()
+    }
+
+    /// Keeps what a machine that was restored from it has touched first, in place of what was told before.
+    ///
+    /// # Errors
+    /// [`Error::Io`], for instance if the snapshot is gone.
+    pub fn keep_working_set(&self, set: &WorkingSet) -> Result<(), Error> {
+        let path = self.path().join(directory::WORKING_SET);
+        let mut random = [0; 6];
+        getrandom::fill(&mut random).map_err(|e| Error::io("name", &path)(e.into()))?;
+        let random: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        // Nobody sees half of it.
+        let partial = self.path().join(format!("{}.{random}", directory::WORKING_SET));
+        let written = File::create_new(&partial)
+            .and_then(|mut file| file.write_all(&set.encode(&self.id())))
+            .and_then(|()| fs::rename(&partial, &path));
+        written.map_err(|error| {
+            let _ = fs::remove_file(&partial);
+            Error::io("write", &path)(error)
+        })
+    }
+
+    /// Has the host read these parts of the RAM file into its page cache. `then` is called for each piece, in ascending order,
+    /// and waits for it by using it; at most `window` bytes after it are on their way. Many are fast, since a disk reads
+    /// scattered pieces well only side by side; with few, whatever else is read meanwhile gets its turn.
+    pub fn read_ahead(&self, set: &WorkingSet, window: u64, mut then: impl FnMut(&Range<u64>)) {
+        let mut ahead = set.pieces();
+        let mut asked = 0;
+        let mut done = 0;
+        for piece in set.pieces() {
+            while asked <= done + window
+                && let Some(next) = ahead.next()
+            {
+                let len = next.end - next.start;
+                advise(self.memory_file(), HEADER_LEN + next.start, len, Advice::WillNeed);
+                asked += len;
+            }
+            then(&piece);
+            done += piece.end - piece.start;
+        }
+    }
+
+    /// Has the host forget what it holds of the RAM file in its page cache, as far as no machine uses it.
+    pub fn evict(&self) {
+        advise(self.memory_file(), 0, HEADER_LEN + self.memory_len(), Advice::DontNeed);
+    }
+}
+
+enum Advice {
+    WillNeed,
+    DontNeed,
+}
+
+/// A file system without such advice is as fast as it is.
+#[cfg(not(target_vendor = "apple"))]
+fn advise(file: &File, offset: u64, len: u64, advice: Advice) {
+    let advice = match advice {
+        Advice::WillNeed => rustix::fs::Advice::WillNeed,
+        Advice::DontNeed => rustix::fs::Advice::DontNeed,
+    };
+    let _ = rustix::fs::fadvise(file, offset, NonZeroU64::new(len), advice);
+}
+
+/// As above; this host knows of no way to forget.
+#[cfg(target_vendor = "apple")]
+fn advise(file: &File, offset: u64, len: u64, advice: Advice) {
+    if let Advice::WillNeed = advice {
+        let _ = rustix::fs::fcntl_rdadvise(file, offset, len);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ID: [u8; 16] = *b"0123456789abcdef";
+    const LEN: u64 = 1 << 30;
+
+    #[test]
+    fn close_parts_become_one_and_far_ones_do_not() {
+        let page = |number: u64| number * 4096..(number + 1) * 4096;
+        let set = WorkingSet::new([page(500), page(0), page(3), page(8), page(100)]);
+        assert_eq!(set.parts(), [0..9 * 4096, page(100), page(500)]);
+        assert_eq!(set.bytes(), 11 * 4096);
+        assert_eq!(WorkingSet::new([5..5, 9..9]), WorkingSet::default());
+    }
+
+    #[test]
+    fn a_set_is_bounded() {
+        let many = (0..2 * MAX_PARTS as u64).map(|n| n << 20..(n << 20) + 1);
+        assert_eq!(WorkingSet::new(many).parts().len(), MAX_PARTS);
+        let large = (0..9).map(|n| n << 30..(n << 30) + (64 << 20));
+        assert_eq!(WorkingSet::new(large).bytes(), MAX_BYTES);
+    }
+
+    #[test]
+    fn pieces_are_the_parts_in_order() {
+        let set = WorkingSet::new([0..PIECE * 2 + 5, PIECE * 4..PIECE * 5]);
+        let pieces: Vec<_> = set.pieces().collect();
+        let last = PIECE * 2..PIECE * 2 + 5;
+        assert_eq!(pieces, [0..PIECE, PIECE..PIECE * 2, last, PIECE * 4..PIECE * 5]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_set_comes_back(parts in prop::collection::vec((0..LEN, 1u64..1 << 20), 0..50)) {
+            let parts = parts.into_iter().map(|(start, len)| start..(start + len).min(LEN));
+            let set = WorkingSet::new(parts);
+            let bytes = set.encode(&ID);
+            prop_assert_eq!(WorkingSet::decode(&bytes, &ID, LEN), Some(set));
+            prop_assert_eq!(WorkingSet::decode(&bytes, b"another snapshot", LEN), None);
+        }
+
+        /// Whatever a file holds, a set that is read lies within memory.
+        #[test]
+        fn hostile_files_lead_nowhere(
+            mut parts in prop::collection::vec(any::<(u64, u64)>(), 0..9),
+            small in any::<bool>(),
+            cut in 0usize..40,
+        ) {
+            if small {
+                parts.iter_mut().for_each(|part| *part = (part.0 % (2 * LEN), part.1 % LEN));
+            }
+            let mut bytes = [&MAGIC[..], &ID].concat();
+            for (start, len) in parts {
+                bytes.extend(start.to_le_bytes());
+                bytes.extend(len.to_le_bytes());
+            }
+            bytes.truncate(bytes.len().saturating_sub(cut));
+            if let Some(set) = WorkingSet::decode(&bytes, &ID, LEN) {
+                prop_assert!(set.parts().iter().all(|part| part.start < part.end && part.end <= LEN));
+                prop_assert!(set.parts().is_sorted_by(|a, b| a.end < b.start));
+                prop_assert!(set.bytes() <= MAX_BYTES);
+            }
+        }
+    }
+}
