@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     os::unix::fs::{DirBuilderExt, FileExt},
+    panic::resume_unwind,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -225,7 +226,14 @@ impl Snapshots {
             read_ahead(snapshot.clone());
         }
         let Workload { spec: captured } = Workload::read(&snapshot)?;
-        let layers = self.layers(&snapshot, &captured)?;
+        // All of it takes a disk some time that has forgotten where the files are.
+        let (kernel, initramfs, layers) = thread::scope(|scope| {
+            let guest = scope
+                .spawn(|| (guest_files::kernel(&self.home), guest_files::initramfs(&self.home)));
+            let layers = self.layers(&snapshot, &captured);
+            let (kernel, initramfs) = guest.join().unwrap_or_else(|panic| resume_unwind(panic));
+            anyhow::Ok((kernel?, initramfs?, layers?))
+        })?;
         let mut ports =
             if options.ports.is_empty() { captured.ports } else { options.ports.clone() };
         for mapping in &mut ports {
@@ -247,8 +255,8 @@ impl Snapshots {
             origin: Origin::Snapshot {
                 path: path.to_path_buf(),
                 copy: options.copy,
-                kernel: guest_files::kernel(&self.home)?,
-                initramfs: guest_files::initramfs(&self.home)?,
+                kernel,
+                initramfs,
                 layers,
             },
             ports,

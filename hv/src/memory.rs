@@ -76,8 +76,10 @@ pub fn private_file_region(
 ///
 /// Linux does it with `MADV_POPULATE_READ` (madvise(2), since 5.14); where there is no such advice this does nothing.
 pub fn populate(region: &GuestRegionMmap, range: Range<u64>) {
-    // A multiple of every page size of a host.
-    let start = range.start / GRANULE * GRANULE;
+    // SAFETY: it takes and returns numbers only.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    let page = u64::try_from(page).unwrap_or(GRANULE);
+    let start = range.start / page * page;
     let end = range.end.min(region.len());
     if start >= end {
         return;

@@ -31,6 +31,10 @@ use crate::{
     record::{Machine, Origin},
 };
 
+/// How long the output of a restored machine stays in the guest if nobody waits for it: its first moments belong to what its
+/// processes serve.
+const QUIET: Duration = Duration::from_millis(50);
+
 /// Runs the machine of this directory to its end.
 ///
 /// Standard input is the tether: it ends when whoever started this process is gone. A machine whose process has not started
@@ -104,6 +108,9 @@ fn live(machine: &Machine, bound: bool) -> anyhow::Result<End> {
     }
     if supervisor.wait_started() {
         clock::follow(&supervisor)?;
+        if restored {
+            stdio.wait_for_client(QUIET);
+        }
         match stdio.pump(|| supervisor.greet_agent(), &mut log) {
             Ok(exit) => {
                 supervisor.exited(exit);

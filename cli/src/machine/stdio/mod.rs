@@ -98,6 +98,7 @@ impl Stdio {
             state.count += 1;
             let (id, client) = (state.count, Client::new(stream, state.seen, state.over));
             state.clients.insert(id, client);
+            self.shared.changed.notify_all();
             id
         };
         let shared = self.shared.clone();
@@ -113,6 +114,12 @@ impl Stdio {
         }
         started?;
         Ok(())
+    }
+
+    /// Waits until there is a client, or nothing more will come, at most so long.
+    pub(super) fn wait_for_client(&self, limit: Duration) {
+        let nobody = |state: &mut State| state.clients.is_empty() && !state.over;
+        drop(self.shared.changed.wait_timeout_while(self.shared.lock(), limit, nobody));
     }
 
     /// Carries stdio until the process ends. A broken connection to the agent is made again.
