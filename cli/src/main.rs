@@ -2,12 +2,11 @@
 
 use std::{io::IsTerminal, process::ExitCode};
 
-use clap::Parser;
 use kiln::commands::Cli;
 use tracing_subscriber::prelude::*;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::of_process() {
         Ok(cli) => cli,
         Err(error) => return kiln::commands::usage(&error),
     };

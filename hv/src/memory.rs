@@ -71,11 +71,12 @@ pub fn private_file_region(
     })
 }
 
-/// Has the host map the pages of a range of offsets, as far as the region has them, so that a vCPU that reads them finds them
-/// there; waits until they were read from the region's file. What fails is left to the access itself.
+/// Has the host map the pages of a range of offsets, as far as the region has them, so that a vCPU that reads them, or writes
+/// them as well, finds them there; waits until they were read from the region's file. What fails is left to the access itself.
 ///
-/// Linux does it with `MADV_POPULATE_READ` (madvise(2), since 5.14); where there is no such advice this does nothing.
-pub fn populate(region: &GuestRegionMmap, range: Range<u64>) {
+/// Linux does it with `MADV_POPULATE_READ` and `MADV_POPULATE_WRITE` (madvise(2), since 5.14); where there is no such advice
+/// this does nothing.
+pub fn populate(region: &GuestRegionMmap, range: Range<u64>, write: bool) {
     // SAFETY: it takes and returns numbers only.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     let page = u64::try_from(page).unwrap_or(GRANULE);
@@ -84,11 +85,14 @@ pub fn populate(region: &GuestRegionMmap, range: Range<u64>) {
     if start >= end {
         return;
     }
+    #[cfg(not(target_os = "linux"))]
+    let _ = write;
     #[cfg(target_os = "linux")]
     // SAFETY: the range lies within the region's mapping, which is live, and the advice changes no content.
     unsafe {
         let host = region.get_mmap().as_ptr().add(start as usize);
-        libc::madvise(host.cast(), (end - start) as usize, libc::MADV_POPULATE_READ);
+        let advice = if write { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
+        libc::madvise(host.cast(), (end - start) as usize, advice);
     }
 }
 

@@ -45,12 +45,23 @@ impl<'a> Touched<'a> {
     /// Pages that this process has in memory or in swap, as ranges of offsets. A page of the region's file counts once it
     /// was touched, or lies beside one that was and the host mapped both. Nothing where the host does not say.
     pub fn resident(&self) -> Vec<Range<u64>> {
+        self.pages(is_touched)
+    }
+
+    /// Those of them that are this process's own: they were written, and do not come from the region's file any more.
+    pub fn written(&self) -> Vec<Range<u64>> {
+        /// Bit of an entry: the page is of a file, or shared.
+        const FILE: u64 = 1 << 61;
+        self.pages(|entry| is_touched(entry) && u64::from_ne_bytes(*entry) & FILE == 0)
+    }
+
+    fn pages(&self, counts: impl Fn(&[u8; 8]) -> bool) -> Vec<Range<u64>> {
         let mut ranges: Vec<Range<u64>> = Vec::new();
         let Some(pagemap) = &self.pagemap else { return ranges };
         let mut entries = [0; TOGETHER * 8];
         let mut first = 0;
         while let Ok(touched @ [_, ..]) = self.look(pagemap, first, &mut entries) {
-            for (index, _) in touched.iter().enumerate().filter(|(_, entry)| is_touched(entry)) {
+            for (index, _) in touched.iter().enumerate().filter(|(_, entry)| counts(entry)) {
                 let start = (first + index as u64) * self.page;
                 match ranges.last_mut() {
                     Some(last) if last.end == start => last.end += self.page,
@@ -166,12 +177,16 @@ mod tests {
         let holds = |at: u64| Touched::new(&region).resident().iter().any(|r| r.contains(&at));
         assert!(holds(40 << 20));
         assert!(!holds(8 << 20));
-        crate::populate(&region, (8 << 20) + 5..(8 << 20) + 0x3000);
+        let page = |at: u64| at..at + Touched::new(&region).page;
+        assert_eq!(Touched::new(&region).written(), [page(40 << 20)]);
+        crate::populate(&region, (8 << 20) + 5..(8 << 20) + 0x3000, false);
         assert!(holds(8 << 20) && holds((8 << 20) + 0x2fff));
         assert!(!holds(20 << 20));
         // What is no part of the region is left alone.
-        crate::populate(&region, SIZE - 0x1000..SIZE + 0x10_0000);
-        crate::populate(&region, u64::MAX - 5..u64::MAX);
+        crate::populate(&region, SIZE - 0x1000..SIZE + 0x10_0000, true);
+        crate::populate(&region, u64::MAX - 5..u64::MAX, false);
         assert!(holds(SIZE - 1));
+        let last = SIZE - 0x1000;
+        assert!(Touched::new(&region).written().iter().any(|written| written.contains(&last)));
     }
 }

@@ -1,7 +1,8 @@
 //! Which parts of guest RAM a restored machine touches first, so that the next one finds them in memory.
 //!
 //! The file is a hint beside a finished snapshot: it may be missing, and one that does not hold is as good as none. It has a
-//! magic, the snapshot's id, and then start and length of each part, little-endian.
+//! magic, the snapshot's id, the number of parts, start and length of each part, and the same of what is written, all
+//! little-endian.
 
 #[cfg(not(target_vendor = "apple"))]
 use std::num::NonZeroU64;
@@ -25,43 +26,56 @@ const PIECE: u64 = 256 << 10;
 
 /// Parts of guest RAM, as ascending ranges of offsets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct WorkingSet(Vec<Range<u64>>);
+pub struct WorkingSet {
+    parts: Vec<Range<u64>>,
+    written: Vec<Range<u64>>,
+}
+
+/// The ranges in ascending order, those that are no farther apart than `gap` as one; the first ones if they are too many.
+fn merged(ranges: impl IntoIterator<Item = Range<u64>>, gap: u64) -> Vec<Range<u64>> {
+    let mut ranges: Vec<_> = ranges.into_iter().filter(|range| !range.is_empty()).collect();
+    ranges.sort_unstable_by_key(|range| range.start);
+    let mut all: Vec<Range<u64>> = Vec::new();
+    for range in ranges {
+        match all.last_mut() {
+            Some(last) if range.start <= last.end.saturating_add(gap) => {
+                last.end = last.end.max(range.end);
+            }
+            _ => all.push(range),
+        }
+    }
+    let mut bytes = 0;
+    let fits = |range: &Range<u64>| {
+        bytes += range.end - range.start;
+        bytes <= MAX_BYTES
+    };
+    all.into_iter().take(MAX_PARTS).take_while(fits).collect()
+}
 
 impl WorkingSet {
     /// The set of these parts, in any order, and of what lies between close ones; the first ones if they are too many.
-    pub fn new(parts: impl IntoIterator<Item = Range<u64>>) -> Self {
-        let mut parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        parts.sort_unstable_by_key(|part| part.start);
-        let mut set: Vec<Range<u64>> = Vec::new();
-        for part in parts {
-            match set.last_mut() {
-                Some(last) if part.start <= last.end.saturating_add(GAP) => {
-                    last.end = last.end.max(part.end);
-                }
-                _ => set.push(part),
-            }
-        }
-        let mut bytes = 0;
-        let fits = |part: &Range<u64>| {
-            bytes += part.end - part.start;
-            bytes <= MAX_BYTES
-        };
-        Self(set.into_iter().take(MAX_PARTS).take_while(fits).collect())
-    }
-
-    /// The parts.
-    pub fn parts(&self) -> &[Range<u64>] {
-        &self.0
+    /// `written` are those that are not only read.
+    pub fn new(
+        parts: impl IntoIterator<Item = Range<u64>>,
+        written: impl IntoIterator<Item = Range<u64>>,
+    ) -> Self {
+        Self { parts: merged(parts, GAP), written: merged(written, 0) }
     }
 
     /// Bytes of all parts.
     pub fn bytes(&self) -> u64 {
-        self.0.iter().map(|part| part.end - part.start).sum()
+        self.parts.iter().map(|part| part.end - part.start).sum()
+    }
+
+    /// What begins within this piece and is not only read.
+    pub fn written_in(&self, piece: &Range<u64>) -> &[Range<u64>] {
+        let at = |offset| self.written.partition_point(|written| written.start < offset);
+        &self.written[at(piece.start)..at(piece.end)]
     }
 
     /// The parts, none longer than [`PIECE`].
     fn pieces(&self) -> impl Iterator<Item = Range<u64>> {
-        self.0.iter().flat_map(|part| {
+        self.parts.iter().flat_map(|part| {
             let starts = (part.start..part.end).step_by(PIECE as usize);
             starts.map(|start| start..part.end.min(start + PIECE))
         })
@@ -69,32 +83,35 @@ impl WorkingSet {
 
     fn encode(&self, id: &[u8; 16]) -> Vec<u8> {
         let mut bytes = [&MAGIC[..], id].concat();
-        for part in &self.0 {
-            bytes.extend(part.start.to_le_bytes());
-            bytes.extend((part.end - part.start).to_le_bytes());
+        bytes.extend((self.parts.len() as u64).to_le_bytes());
+        for range in self.parts.iter().chain(&self.written) {
+            bytes.extend(range.start.to_le_bytes());
+            bytes.extend((range.end - range.start).to_le_bytes());
         }
         bytes
     }
 
     /// `None` for what [`encode`](Self::encode) never makes of a set within `memory_len`.
     fn decode(bytes: &[u8], id: &[u8; 16], memory_len: u64) -> Option<Self> {
-        let parts = bytes.strip_prefix(MAGIC)?.strip_prefix(id)?;
-        let (parts, rest) = parts.as_chunks::<16>();
-        let part = |part: &[u8; 16]| {
-            let numbers = part.as_chunks().0;
+        let (count, ranges) = bytes.strip_prefix(MAGIC)?.strip_prefix(id)?.split_first_chunk()?;
+        let (ranges, rest) = ranges.as_chunks::<16>();
+        let range = |range: &[u8; 16]| {
+            let numbers = range.as_chunks().0;
             let (start, len) = (u64::from_le_bytes(numbers[0]), u64::from_le_bytes(numbers[1]));
             start.checked_add(len).filter(|end| *end <= memory_len).map(|end| start..end)
         };
-        let read: Vec<_> = parts.iter().map(part).collect::<Option<_>>()?;
-        let set = Self::new(read.iter().cloned());
-        (rest.is_empty() && set.0 == read).then_some(set)
+        let ranges: Vec<_> = ranges.iter().map(range).collect::<Option<_>>()?;
+        let count = usize::try_from(u64::from_le_bytes(*count)).ok()?;
+        let (parts, written) = ranges.split_at_checked(count)?;
+        let set = Self::new(parts.iter().cloned(), written.iter().cloned());
+        (rest.is_empty() && set.parts == parts && set.written == written).then_some(set)
     }
 }
 
 impl Snapshot {
     /// What a machine that was restored from it has touched first; empty if none has told.
     pub fn working_set(&self) -> WorkingSet {
-        const LIMIT: usize = 24 + MAX_PARTS * 16;
+        const LIMIT: usize = 32 + 2 * MAX_PARTS * 16;
         let read = || -> io::Result<Vec<u8>> {
             let mut bytes = Vec::new();
             let file = File::open(self.path().join(directory::WORKING_SET))?;
@@ -187,23 +204,26 @@ mod tests {
     #[test]
     fn close_parts_become_one_and_far_ones_do_not() {
         let page = |number: u64| number * 4096..(number + 1) * 4096;
-        let set = WorkingSet::new([page(500), page(0), page(3), page(8), page(100)]);
-        assert_eq!(set.parts(), [0..9 * 4096, page(100), page(500)]);
+        let pages = [page(500), page(0), page(3), page(8), page(100)];
+        let set = WorkingSet::new(pages, [page(3), page(100), page(0), page(1)]);
+        assert_eq!(set.parts, [0..9 * 4096, page(100), page(500)]);
         assert_eq!(set.bytes(), 11 * 4096);
-        assert_eq!(WorkingSet::new([5..5, 9..9]), WorkingSet::default());
+        assert_eq!(set.written_in(&(0..9 * 4096)), [0..2 * 4096, page(3)]);
+        assert_eq!(set.written_in(&page(500)), []);
+        assert_eq!(WorkingSet::new([5..5, 9..9], []), WorkingSet::default());
     }
 
     #[test]
     fn a_set_is_bounded() {
         let many = (0..2 * MAX_PARTS as u64).map(|n| n << 20..(n << 20) + 1);
-        assert_eq!(WorkingSet::new(many).parts().len(), MAX_PARTS);
+        assert_eq!(WorkingSet::new(many, []).parts.len(), MAX_PARTS);
         let large = (0..9).map(|n| n << 30..(n << 30) + (64 << 20));
-        assert_eq!(WorkingSet::new(large).bytes(), MAX_BYTES);
+        assert_eq!(WorkingSet::new(large, []).bytes(), MAX_BYTES);
     }
 
     #[test]
     fn pieces_are_the_parts_in_order() {
-        let set = WorkingSet::new([0..PIECE * 2 + 5, PIECE * 4..PIECE * 5]);
+        let set = WorkingSet::new([0..PIECE * 2 + 5, PIECE * 4..PIECE * 5], []);
         let pieces: Vec<_> = set.pieces().collect();
         let last = PIECE * 2..PIECE * 2 + 5;
         assert_eq!(pieces, [0..PIECE, PIECE..PIECE * 2, last, PIECE * 4..PIECE * 5]);
@@ -213,7 +233,7 @@ mod tests {
         #[test]
         fn every_set_comes_back(parts in prop::collection::vec((0..LEN, 1u64..1 << 20), 0..50)) {
             let parts = parts.into_iter().map(|(start, len)| start..(start + len).min(LEN));
-            let set = WorkingSet::new(parts);
+            let set = WorkingSet::new(parts.clone(), parts.step_by(2));
             let bytes = set.encode(&ID);
             prop_assert_eq!(WorkingSet::decode(&bytes, &ID, LEN), Some(set));
             prop_assert_eq!(WorkingSet::decode(&bytes, b"another snapshot", LEN), None);
@@ -223,21 +243,24 @@ mod tests {
         #[test]
         fn hostile_files_lead_nowhere(
             mut parts in prop::collection::vec(any::<(u64, u64)>(), 0..9),
+            count in 0u64..10,
             small in any::<bool>(),
             cut in 0usize..40,
         ) {
             if small {
                 parts.iter_mut().for_each(|part| *part = (part.0 % (2 * LEN), part.1 % LEN));
             }
-            let mut bytes = [&MAGIC[..], &ID].concat();
+            let mut bytes = [&MAGIC[..], &ID, &count.to_le_bytes()].concat();
             for (start, len) in parts {
                 bytes.extend(start.to_le_bytes());
                 bytes.extend(len.to_le_bytes());
             }
             bytes.truncate(bytes.len().saturating_sub(cut));
             if let Some(set) = WorkingSet::decode(&bytes, &ID, LEN) {
-                prop_assert!(set.parts().iter().all(|part| part.start < part.end && part.end <= LEN));
-                prop_assert!(set.parts().is_sorted_by(|a, b| a.end < b.start));
+                for ranges in [&set.parts, &set.written] {
+                    prop_assert!(ranges.iter().all(|range| range.start < range.end && range.end <= LEN));
+                    prop_assert!(ranges.is_sorted_by(|a, b| a.end < b.start));
+                }
                 prop_assert!(set.bytes() <= MAX_BYTES);
             }
         }

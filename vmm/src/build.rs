@@ -43,6 +43,9 @@ impl Machine {
 
     /// Builds a machine that goes on where the captured one stood. The configuration in the state
     /// may name other files than it did then, for instance copies of the disks.
+    ///
+    /// A guest touches memory here and there when it goes on, so the host reads the file page by page at first; see
+    /// [`expect_scattered_accesses`](Self::expect_scattered_accesses).
     pub fn restore(
         state: &MachineState,
         memory: &MemoryFile,
@@ -177,7 +180,9 @@ fn map_memory(vm: &Vm, layout: &Layout, from: Option<&MemoryFile>) -> Result<Mem
             if has < size {
                 return Err(Error::MemoryFile { has, needs: size });
             }
-            hv::private_file_region(base, file, *offset, size)?
+            let region = hv::private_file_region(base, file, *offset, size)?;
+            hv::expect_scattered(&region, true);
+            region
         }
     };
     vm.map(&region, Permissions::ReadWriteExecute)?;

@@ -270,14 +270,19 @@ impl Machine {
         self.memory.iter().flat_map(|region| hv::Touched::new(region).resident()).collect()
     }
 
-    /// Has the host map a part of guest memory before the guest asks for it; offsets in a
+    /// Those of them that the guest or a device has written.
+    pub fn written_memory(&self) -> Vec<Range<u64>> {
+        self.memory.iter().flat_map(|region| hv::Touched::new(region).written()).collect()
+    }
+
+    /// Has the host map a part of guest memory before the guest asks for it, to `write` to it or not; offsets in a
     /// [`MemoryFile`](crate::MemoryFile). Waits for the file that it comes from.
-    pub fn populate_memory(&self, part: &Range<u64>) {
-        self.memory.iter().for_each(|region| hv::populate(region, part.clone()));
+    pub fn populate_memory(&self, part: &Range<u64>, write: bool) {
+        self.memory.iter().for_each(|region| hv::populate(region, part.clone(), write));
     }
 
     /// Tells the host whether guest memory will be touched here and there, so that it reads from the file of a restored
-    /// machine what is touched and no more, or whatever the guest does.
+    /// machine what is touched and no more, or in longer runs. It is so from a restore on.
     pub fn expect_scattered_accesses(&self, scattered: bool) {
         self.memory.iter().for_each(|region| hv::expect_scattered(region, scattered));
     }

@@ -29,7 +29,7 @@ mod stop;
 mod unsupported;
 mod wait;
 
-use std::{io, process::ExitCode, sync::Mutex};
+use std::{env, io, process::ExitCode, sync::Mutex};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::{filter::Targets, fmt::writer::BoxMakeWriter};
@@ -37,6 +37,7 @@ use tracing_subscriber::{filter::Targets, fmt::writer::BoxMakeWriter};
 use crate::{
     Home,
     exit::{Exit, KILN_FAILED},
+    launch::SUBCOMMAND,
     record::Machines,
 };
 
@@ -54,6 +55,19 @@ pub struct Cli {
 }
 
 impl Cli {
+    /// What this process was started with.
+    ///
+    /// # Errors
+    /// What is wrong with it, or the help that was asked for.
+    pub fn of_process() -> Result<Self, clap::Error> {
+        // All other commands are of no use to a machine's process, which somebody waits for.
+        if env::args_os().nth(1).is_some_and(|command| command == SUBCOMMAND) {
+            let args = machine_process::Args::try_parse_from(env::args_os().skip(1))?;
+            return Ok(Self { verbose: 0, command: Command::MachineProcess(args) });
+        }
+        Self::try_parse()
+    }
+
     /// What to log: `KILN_LOG` if it is set, else by `--verbose`.
     pub fn log_filter(&self) -> Targets {
         use tracing::Level;
@@ -101,7 +115,7 @@ enum Command {
     Doctor(doctor::Args),
     Completions(completions::Args),
     Man(man::Args),
-    #[command(name = crate::launch::SUBCOMMAND, hide = true)]
+    #[command(name = SUBCOMMAND, hide = true)]
     MachineProcess(machine_process::Args),
 }
 

@@ -19,26 +19,32 @@ const WINDOW: u64 = 16 << 20;
 
 /// Has the host map what earlier machines touched first, and writes down what this one does.
 pub(super) fn follow(supervisor: &Arc<Supervisor>) -> anyhow::Result<()> {
-    let Origin::Snapshot { path, copy: false, .. } = &supervisor.spec().origin else {
+    let Origin::Snapshot { path, copy, .. } = &supervisor.spec().origin else { return Ok(()) };
+    if *copy {
+        supervisor.guest().machine().expect_scattered_accesses(false);
         return Ok(());
-    };
-    // What is known comes by itself. All else is read page by page: then only what was touched is in memory afterwards, and
-    // nobody waits for what lies around it.
-    supervisor.guest().machine().expect_scattered_accesses(true);
+    }
     let (path, supervisor) = (path.clone(), supervisor.clone());
     thread::Builder::new().name("working set".into()).spawn(move || {
         let machine = supervisor.guest().machine();
         // It was read a moment ago, and may be gone by now.
-        let Ok(snapshot) = Snapshot::open(&path) else { return };
-        snapshot
-            .read_ahead(&snapshot.working_set(), WINDOW, |piece| machine.populate_memory(piece));
+        let Ok(snapshot) = Snapshot::open(&path) else {
+            return machine.expect_scattered_accesses(false);
+        };
+        let known = snapshot.working_set();
+        snapshot.read_ahead(&known, WINDOW, |piece| {
+            known.written_in(piece).iter().for_each(|part| machine.populate_memory(part, true));
+            machine.populate_memory(piece, false);
+        });
         if supervisor.wait_limited(Some(FIRST_MOMENTS)) {
             return;
         }
         // A host that holds the whole file maps more than what was touched, and has nothing to read ahead.
         if waits_for_disk().is_some_and(|waits| waits >= MANY)
-            && let Err(error) =
-                snapshot.keep_working_set(&WorkingSet::new(machine.resident_memory()))
+            && let Err(error) = snapshot.keep_working_set(&WorkingSet::new(
+                machine.resident_memory(),
+                machine.written_memory(),
+            ))
         {
             tracing::debug!("the next restore takes no less time than this one: {error}");
         }

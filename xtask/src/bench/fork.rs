@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use super::qemu::Saved;
-use super::serving::{Kiln, NGINX, first_byte};
+use super::serving::{Forwarder, Kiln, NGINX, first_byte};
 use crate::run::output;
 
 /// Memory of each guest, in MiB.
@@ -63,7 +63,7 @@ fn fork(kiln: &Kiln, count: usize) -> Result<Vec<u32>> {
     for line in text.lines() {
         let (id, port) = line.split_once(' ').context("an id and a port")?;
         let port = port.split(['>', '-', ':']).nth(1).context("ADDRESS:PORT->80")?.parse()?;
-        first_byte(port, || false)?;
+        first_byte(port, Forwarder::Honest, || false)?;
         let state = output(&mut kiln.command(&["inspect", id]))?;
         let state: serde_json::Value = serde_json::from_str(&state)?;
         let pid = state[0]["state"]["pid"].as_u64();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use super::serving::{Server, first_byte, free_port};
+use super::serving::{Forwarder, Server, first_byte, free_port};
 use crate::run::run;
 use crate::{kernel, servers};
 
@@ -46,7 +46,7 @@ impl Saved {
         root(server, &place.path().join("root.erofs"))?;
         let saved = Self { place, kernel: kernel::build(None, false)?, memory };
         let (mut machine, port) = saved.start(&[])?;
-        first_byte(port, || matches!(machine.0.try_wait(), Ok(Some(_))))?;
+        first_byte(port, Forwarder::Eager, || matches!(machine.0.try_wait(), Ok(Some(_))))?;
         // As kiln's, which rests before its snapshot.
         std::thread::sleep(Duration::from_millis(500));
         saved.save()?;
@@ -68,7 +68,7 @@ impl Saved {
     pub(super) fn restore(&self) -> Result<Running> {
         let incoming = format!("exec:cat {}", self.state().display());
         let (mut machine, port) = self.start(&["-incoming", &incoming])?;
-        first_byte(port, || matches!(machine.0.try_wait(), Ok(Some(_))))?;
+        first_byte(port, Forwarder::Eager, || matches!(machine.0.try_wait(), Ok(Some(_))))?;
         Ok(machine)
     }
 

@@ -85,7 +85,8 @@ impl Kiln {
         command.args(["--detach", "--publish", &publish]).args(rest).stdout(Stdio::null());
         let began = Instant::now();
         let mut child = command.spawn()?;
-        let answered = first_byte(port, || matches!(child.try_wait(), Ok(Some(s)) if !s.success()));
+        let failed = || matches!(child.try_wait(), Ok(Some(s)) if !s.success());
+        let answered = first_byte(port, Forwarder::Honest, failed);
         let seconds = began.elapsed().as_secs_f64();
         child.wait()?;
         self.remove_machines()?;
@@ -105,11 +106,23 @@ pub(super) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
+/// Who takes connections for the guest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Forwarder {
+    /// Every connection that it takes is answered, or ends.
+    Honest,
+    /// It takes connections before the guest listens, and may keep or drop what it took then.
+    Eager,
+}
+
 /// Asks for `/` until the first byte of an answer comes; `failed` tells that none will.
 ///
-/// A forwarder accepts before the guest listens, and may keep or drop what it accepted then. So connections are made again
-/// and again, and whichever is answered first counts.
-pub(super) fn first_byte(port: u16, mut failed: impl FnMut() -> bool) -> Result<()> {
+/// With an eager forwarder connections are made again and again, and whichever is answered first counts.
+pub(super) fn first_byte(
+    port: u16,
+    forwarder: Forwarder,
+    mut failed: impl FnMut() -> bool,
+) -> Result<()> {
     const LIMIT: Duration = Duration::from_secs(120);
     const AGAIN: Duration = Duration::from_millis(20);
     const LOOK: Duration = Duration::from_micros(200);
@@ -117,7 +130,8 @@ pub(super) fn first_byte(port: u16, mut failed: impl FnMut() -> bool) -> Result<
     let mut asked: Option<Instant> = None;
     let mut open: Vec<TcpStream> = Vec::new();
     while began.elapsed() < LIMIT {
-        if open.is_empty() || asked.is_none_or(|asked| asked.elapsed() > AGAIN) {
+        let again = || asked.is_none_or(|asked| asked.elapsed() > AGAIN);
+        if open.is_empty() || forwarder == Forwarder::Eager && again() {
             if let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
                 && stream.write_all(b"GET / HTTP/1.0\r\n\r\n").is_ok()
             {
