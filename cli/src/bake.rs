@@ -49,6 +49,8 @@ pub struct Moment {
     pub timeout: Duration,
     /// How long to let it come to rest once it is ready.
     pub settle: Duration,
+    /// Restore the snapshot once and throw that machine away, so that later restores find what they need first.
+    pub rehearse: bool,
 }
 
 impl FromStr for Ready {
@@ -97,8 +99,10 @@ pub(crate) fn bake(
     let stopped = sandbox::stop(&launched.machine, &KILL);
     let reply = result?;
     stopped?;
-    if let Err(error) = moment.rehearse(&snapshots, name) {
-        tracing::warn!("the snapshot {name} was made, but not tried out: {error:#}");
+    if moment.rehearse
+        && let Err(error) = moment.rehearse(&snapshots, name)
+    {
+        tracing::warn!("the snapshot {name} was made, but its rehearsal failed: {error:#}");
     }
     Ok(reply)
 }

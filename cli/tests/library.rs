@@ -27,6 +27,7 @@ fn machines_are_run_baked_restored_and_forked() {
         ready: Ready::Marker("ready".into()),
         timeout: Duration::from_secs(300),
         settle: Duration::ZERO,
+        rehearse: false,
     };
     assert!(Sandbox::bake(&home, &options, &moment, "base").unwrap().bytes > 1 << 20);
     let named = RestoreOptions { name: Some("one".into()), ..RestoreOptions::default() };

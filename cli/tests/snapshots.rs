@@ -190,6 +190,39 @@ fn captures_and_restores_report_their_steps() {
     assert!(text.contains("first guest instruction"), "{text}");
 }
 
+/// A rehearsal tells what a restore needs first; without it, and with one that somebody has damaged, a restore works as well.
+#[test]
+fn a_rehearsal_tells_what_a_restore_needs_first() {
+    let kiln = Kiln::new();
+    let image = image();
+    let bake = |name: &str, more: &[&str]| {
+        let bake = ["bake", "--ready", "after:100ms", "-o", name, "-m", "128m"];
+        kiln.text(&[&bake[..], more, &[&image, "sleep", "1000"]].concat());
+    };
+    let working_set = |name: &str| {
+        let all: serde_json::Value =
+            serde_json::from_str(&kiln.text(&["snapshot", "inspect", name])).unwrap();
+        all["working_set"].as_u64().unwrap()
+    };
+    bake("rehearsed", &[]);
+    bake("not", &["--no-rehearsal"]);
+    assert_eq!(working_set("not"), 0);
+    // What is all memory is never read from a disk.
+    const TMPFS: u64 = 0x0102_1994;
+    if rustix::fs::statfs(kiln.home()).unwrap().f_type as u64 != TMPFS {
+        let known = working_set("rehearsed");
+        assert!((1 << 20..64 << 20).contains(&known), "{known}");
+    }
+    assert!(kiln.text(&["ps", "-aq"]).is_empty(), "a machine was left behind");
+    let file = kiln.home().join("snapshots/rehearsed/working-set");
+    std::fs::write(file, [0xff; 4096]).unwrap();
+    assert_eq!(working_set("rehearsed"), 0);
+    for name in ["rehearsed", "not"] {
+        kiln.text(&["restore", "-d", "--name", name, name]);
+        assert_eq!(kiln.text(&["exec", name, "echo", "well"]), "well");
+    }
+}
+
 /// A server is captured once it listens, and each machine that is restored from that has ports and labels of its own.
 #[test]
 fn what_serves_is_restored_and_forked() {

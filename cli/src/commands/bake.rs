@@ -14,6 +14,9 @@ use crate::{
 };
 
 /// Run an image until it is ready, and keep a snapshot of that moment
+///
+/// Then the snapshot is restored once, asked for `/` over HTTP at its published ports, and thrown away: what that needs first is
+/// read ahead by later restores.
 #[derive(Debug, Parser)]
 #[command(trailing_var_arg = true, disable_help_flag = true)]
 #[command(
@@ -31,6 +34,9 @@ pub(super) struct Args {
     /// How long to let it come to rest once it is ready
     #[arg(long, default_value = "0s", value_parser = text::parse_duration)]
     settle: Duration,
+    /// Do not restore it once
+    #[arg(long)]
+    no_rehearsal: bool,
     /// Name of the snapshot
     #[arg(short, long)]
     output: String,
@@ -52,7 +58,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
 fn bake(args: &Args) -> anyhow::Result<u8> {
     let options = args.new.options(&args.target)?;
     let Args { ready, timeout, settle, .. } = args;
-    let moment = Moment { ready: ready.clone(), timeout: *timeout, settle: *settle };
+    let (ready, rehearse) = (ready.clone(), !args.no_rehearsal);
+    let moment = Moment { ready, timeout: *timeout, settle: *settle, rehearse };
     let show = Show::new(Mode::Auto);
     let baked =
         bake::bake(&Home::open()?, &options, &moment, &args.output, &|event| show.event(&event));
