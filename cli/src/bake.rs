@@ -136,8 +136,8 @@ impl Moment {
     /// Restores the snapshot once, asks its ports for something, and lets it go: what it touches meanwhile is what the next one
     /// needs first, and is written down by its process. The guest reaches nothing but its own memory, so nobody else notices.
     fn rehearse(&self, snapshots: &Snapshots, name: &str) -> anyhow::Result<()> {
-        /// How long its process may take to write that down, which it need not: a file system may be all memory.
-        const LIMIT: Duration = FIRST_MOMENTS.saturating_add(Duration::from_millis(500));
+        /// How long its process may take to write that down.
+        const LIMIT: Duration = FIRST_MOMENTS.saturating_add(Duration::from_secs(30));
         if !cfg!(target_os = "linux") {
             // Other hosts do not tell what was touched.
             return Ok(());
@@ -149,7 +149,6 @@ impl Moment {
             RestoreOptions { free_ports: true, auto_remove: true, ..RestoreOptions::default() };
         let launched = Launched::bound(snapshots.machine(&path, &options)?)?;
         let rehearsed = launched.start().and_then(|_| {
-            let mut over = elapsed(LIMIT);
             let mut ports: Vec<_> = launched.machine.spec.ports.iter().map(|p| p.guest).collect();
             ports.extend(if let Ready::Listen(port) = self.ready { Some(port) } else { None });
             for port in ports {
@@ -157,7 +156,8 @@ impl Moment {
                     tracing::debug!("port {port} did not answer in the rehearsal: {error:#}");
                 }
             }
-            self.until(&launched, None, || Ok(over()? || snapshot.working_set().bytes() > 0))
+            let deadline = Instant::now().checked_add(LIMIT);
+            self.until(&launched, deadline, || Ok(snapshot.working_set().is_some()))
         });
         sandbox::stop(&launched.machine, &KILL)?;
         rehearsed

@@ -228,8 +228,9 @@ impl Snapshots {
         let Workload { spec: captured } = Workload::read(&snapshot)?;
         // All of it takes a disk some time that has forgotten where the files are.
         let (kernel, initramfs, layers) = thread::scope(|scope| {
-            let guest = scope
-                .spawn(|| (guest_files::kernel(&self.home), guest_files::initramfs(&self.home)));
+            let guest = thread::Builder::new().spawn_scoped(scope, || {
+                (guest_files::kernel(&self.home), guest_files::initramfs(&self.home))
+            })?;
             let layers = self.layers(&snapshot, &captured);
             let (kernel, initramfs) = guest.join().unwrap_or_else(|panic| resume_unwind(panic));
             anyhow::Ok((kernel?, initramfs?, layers?))
@@ -279,7 +280,8 @@ fn read_ahead(snapshot: Arc<Snapshot>) {
         if let Ok(program) = program::find().and_then(|path| Ok(fs::File::open(path)?)) {
             let _ = rustix::fs::fadvise(&program, 0, None, rustix::fs::Advice::WillNeed);
         }
-        snapshot.read_ahead(&snapshot.working_set(), WINDOW, |piece| {
+        let known = snapshot.working_set().unwrap_or_default();
+        snapshot.read_ahead(&known, WINDOW, |piece| {
             // What cannot be read is found by whoever needs it.
             let _ = snapshot.memory_file().read_at(&mut [0], HEADER_LEN + piece.end - 1);
         });

@@ -48,7 +48,8 @@ impl<'a> Touched<'a> {
         self.pages(is_touched)
     }
 
-    /// Those of them that are this process's own: they were written, and do not come from the region's file any more.
+    /// Those of them that do not come from the region's file, or not any more: they were written, or are a hole that was made in
+    /// it.
     pub fn written(&self) -> Vec<Range<u64>> {
         /// Bit of an entry: the page is of a file, or shared.
         const FILE: u64 = 1 << 61;

@@ -13,6 +13,7 @@ pub(crate) const STATE: &str = "state";
 pub(crate) const MEMORY: &str = "memory";
 pub(crate) const SUMS: &str = "memory.sums";
 pub(crate) const WORKING_SET: &str = "working-set";
+pub(crate) const WORKING_SET_PART: &str = "working-set.part";
 
 /// Prefix of directories that were never finished; nothing with this prefix is a snapshot.
 const UNFINISHED: &str = ".unfinished-";

@@ -8,9 +8,12 @@
 use std::num::NonZeroU64;
 use std::{
     fs::{self, File},
-    io::{self, Read, Write},
+    io::{self, Read},
     ops::Range,
+    os::unix::fs::OpenOptionsExt,
 };
+
+use rustix::fs::OFlags;
 
 use crate::{Error, HEADER_LEN, Snapshot, directory};
 
@@ -44,12 +47,13 @@ fn merged(ranges: impl IntoIterator<Item = Range<u64>>, gap: u64) -> Vec<Range<u
             _ => all.push(range),
         }
     }
-    let mut bytes = 0;
-    let fits = |range: &Range<u64>| {
-        bytes += range.end - range.start;
-        bytes <= MAX_BYTES
+    let mut left = MAX_BYTES;
+    let cut = |range: Range<u64>| {
+        let end = range.end.min(range.start + left);
+        left -= end - range.start;
+        range.start..end
     };
-    all.into_iter().take(MAX_PARTS).take_while(fits).collect()
+    all.into_iter().take(MAX_PARTS).map(cut).take_while(|range| !range.is_empty()).collect()
 }
 
 impl WorkingSet {
@@ -109,18 +113,20 @@ impl WorkingSet {
 }
 
 impl Snapshot {
-    /// What a machine that was restored from it has touched first; empty if none has told.
-    pub fn working_set(&self) -> WorkingSet {
+    /// What a machine that was restored from it has touched first, unless none has told yet.
+    pub fn working_set(&self) -> Option<WorkingSet> {
         const LIMIT: usize = 32 + 2 * MAX_PARTS * 16;
         let read = || -> io::Result<Vec<u8>> {
             let mut bytes = Vec::new();
-            let file = File::open(self.path().join(directory::WORKING_SET))?;
+            // Whoever made the snapshot may have put something there that has no end, or no beginning.
+            let file = File::options()
+                .read(true)
+                .custom_flags(OFlags::NONBLOCK.bits() as i32)
+                .open(self.path().join(directory::WORKING_SET))?;
             file.take(LIMIT as u64 + 1).read_to_end(&mut bytes)?;
             Ok(bytes)
         };
-        let set = read().ok();
-        set.and_then(|bytes| WorkingSet::decode(&bytes, &self.id(), self.memory_len()))
-            .unwrap_or_default()
+        WorkingSet::decode(&read().ok()?, &self.id(), self.memory_len())
     }
 
     /// Keeps what a machine that was restored from it has touched first, in place of what was told before.
@@ -129,18 +135,11 @@ impl Snapshot {
     /// [`Error::Io`], for instance if the snapshot is gone.
     pub fn keep_working_set(&self, set: &WorkingSet) -> Result<(), Error> {
         let path = self.path().join(directory::WORKING_SET);
-        let mut random = [0; 6];
-        getrandom::fill(&mut random).map_err(|e| Error::io("name", &path)(e.into()))?;
-        let random: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        // Nobody sees half of it.
-        let partial = self.path().join(format!("{}.{random}", directory::WORKING_SET));
-        let written = File::create_new(&partial)
-            .and_then(|mut file| file.write_all(&set.encode(&self.id())))
-            .and_then(|()| fs::rename(&partial, &path));
-        written.map_err(|error| {
-            let _ = fs::remove_file(&partial);
-            Error::io("write", &path)(error)
-        })
+        // One name: what a killed process has left is used up by the next one. Of two at once either wins.
+        let partial = self.path().join(directory::WORKING_SET_PART);
+        fs::write(&partial, set.encode(&self.id()))
+            .and_then(|()| fs::rename(&partial, &path))
+            .map_err(Error::io("write", &path))
     }
 
     /// Has the host read these parts of the RAM file into its page cache. `then` is called for each piece, in ascending order,
@@ -219,6 +218,8 @@ mod tests {
         assert_eq!(WorkingSet::new(many, []).parts.len(), MAX_PARTS);
         let large = (0..9).map(|n| n << 30..(n << 30) + (64 << 20));
         assert_eq!(WorkingSet::new(large, []).bytes(), MAX_BYTES);
+        let cut = WorkingSet::new([0..200 << 20, 1 << 30..(1 << 30) + (100 << 20)], []);
+        assert_eq!(cut.parts, [0..200 << 20, 1 << 30..(1 << 30) + (56 << 20)]);
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub struct MemoryFile {
     pub file: Arc<File>,
     /// Where guest memory begins in it, a multiple of the host's page size.
     pub offset: u64,
+    /// Guest memory will be touched here and there at first, so the host reads the file page by page, until
+    /// [`Machine::expect_scattered_accesses`] says otherwise.
+    pub scattered: bool,
 }
 
 impl Machine {
@@ -43,9 +46,6 @@ impl Machine {
 
     /// Builds a machine that goes on where the captured one stood. The configuration in the state
     /// may name other files than it did then, for instance copies of the disks.
-    ///
-    /// A guest touches memory here and there when it goes on, so the host reads the file page by page at first; see
-    /// [`expect_scattered_accesses`](Self::expect_scattered_accesses).
     pub fn restore(
         state: &MachineState,
         memory: &MemoryFile,
@@ -174,14 +174,14 @@ fn map_memory(vm: &Vm, layout: &Layout, from: Option<&MemoryFile>) -> Result<Mem
     let (base, size) = (GuestAddress(range.start), range.end - range.start);
     let region = match from {
         None => hv::anonymous_region(base, size)?,
-        Some(MemoryFile { file, offset }) => {
+        Some(MemoryFile { file, offset, scattered }) => {
             // An access past the end of a file kills the process.
             let has = file.metadata().map_or(0, |file| file.len()).saturating_sub(*offset);
             if has < size {
                 return Err(Error::MemoryFile { has, needs: size });
             }
             let region = hv::private_file_region(base, file, *offset, size)?;
-            hv::expect_scattered(&region, true);
+            hv::expect_scattered(&region, *scattered);
             region
         }
     };

@@ -282,7 +282,7 @@ impl Machine {
     }
 
     /// Tells the host whether guest memory will be touched here and there, so that it reads from the file of a restored
-    /// machine what is touched and no more, or in longer runs. It is so from a restore on.
+    /// machine what is touched and no more, or in longer runs.
     pub fn expect_scattered_accesses(&self, scattered: bool) {
         self.memory.iter().for_each(|region| hv::expect_scattered(region, scattered));
     }

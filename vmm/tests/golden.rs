@@ -38,7 +38,7 @@ fn goes_on(archive: &Path, directory: &Path) {
     let mut state: MachineState = snapshot.get("machine").unwrap();
     state.config.kernel = program(directory);
     let file = Arc::new(snapshot.memory_file().try_clone().unwrap());
-    let memory = MemoryFile { file, offset: HEADER_LEN };
+    let memory = MemoryFile { file, offset: HEADER_LEN, scattered: false };
     let machine = Machine::restore(&state, &memory, Resources::serial(std::io::sink())).unwrap();
     let at = |word: u64| GuestAddress(machine.layout().ram.start + RESULTS + 8 * word);
     machine.memory().write_obj(1u64, at(1)).unwrap();

@@ -69,7 +69,11 @@ impl Chain {
             let mut state: MachineState = snapshot.get("machine").unwrap();
             state.config.disks = self.disks(life);
             let file = Arc::new(snapshot.memory_file().try_clone().unwrap());
-            Machine::restore(&state, &MemoryFile { file, offset: HEADER_LEN }, resources)
+            Machine::restore(
+                &state,
+                &MemoryFile { file, offset: HEADER_LEN, scattered: false },
+                resources,
+            )
         };
         made.unwrap_or_else(|error| panic!("{error}"))
     }
@@ -297,7 +301,7 @@ fn a_cpu_that_is_off_is_switched_on_elsewhere() {
 fn restored(path: &Path, console: &Console) -> Machine {
     let snapshot = Snapshot::open(path).unwrap();
     let file = Arc::new(snapshot.memory_file().try_clone().unwrap());
-    let memory = MemoryFile { file, offset: HEADER_LEN };
+    let memory = MemoryFile { file, offset: HEADER_LEN, scattered: false };
     let state: MachineState = snapshot.get("machine").unwrap();
     Machine::restore(&state, &memory, Resources::serial(console.clone())).unwrap()
 }

@@ -31,7 +31,7 @@ fn load(path: &Path) -> (Machine, Console) {
     snapshot.fits(&fingerprint().unwrap()).unwrap();
     let state: MachineState = snapshot.get("machine").unwrap();
     let file = Arc::new(snapshot.memory_file().try_clone().unwrap());
-    let memory = MemoryFile { file, offset: HEADER_LEN };
+    let memory = MemoryFile { file, offset: HEADER_LEN, scattered: false };
     let console = Console::default();
     let machine = Machine::restore(&state, &memory, Resources::serial(console.clone()))
         .unwrap_or_else(|error| panic!("{error}"));
@@ -164,7 +164,8 @@ fn every_device_is_restored_or_named() {
         let good: MachineState = snapshot.get("machine").unwrap();
         let file = Arc::new(snapshot.memory_file().try_clone().unwrap());
         let refused = |state: &MachineState| {
-            let memory = MemoryFile { file: Arc::clone(&file), offset: HEADER_LEN };
+            let memory =
+                MemoryFile { file: Arc::clone(&file), offset: HEADER_LEN, scattered: false };
             let restored = Machine::restore(state, &memory, Resources::serial(std::io::sink()));
             restored.err().expect("a machine with other devices")
         };
@@ -197,7 +198,8 @@ fn a_state_that_contradicts_itself_is_refused() {
         let good: MachineState = snapshot.get("machine").unwrap();
         let file = Arc::new(snapshot.memory_file().try_clone().unwrap());
         let refused = |state: &MachineState| {
-            let memory = MemoryFile { file: Arc::clone(&file), offset: HEADER_LEN };
+            let memory =
+                MemoryFile { file: Arc::clone(&file), offset: HEADER_LEN, scattered: false };
             let error = Machine::restore(state, &memory, Resources::serial(std::io::sink()))
                 .err()
                 .unwrap_or_else(|| panic!("restored {state:?}"));

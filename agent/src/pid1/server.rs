@@ -43,8 +43,9 @@ impl Pool {
     fn work(self: &Arc<Self>) {
         loop {
             self.serve_next();
-            if self.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING {
-                self.waiting.fetch_sub(1, Ordering::Relaxed);
+            // In one step: a thread that is counted does wait.
+            let one_more = |waiting| (waiting < WAITING).then_some(waiting + 1);
+            if self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
                 return;
             }
         }

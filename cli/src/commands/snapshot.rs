@@ -161,7 +161,7 @@ fn inspect(snapshots: &Snapshots, name: &str) -> anyhow::Result<()> {
     let fits = vmm::fingerprint().ok().and_then(|here| listed.snapshot.fits(&here).err());
     let all = json!({
         "name": name, "id": id, "path": listed.snapshot.path(), "created": listed.created, "size": listed.size,
-        "memory": listed.snapshot.memory_len(), "working_set": listed.snapshot.working_set().bytes(), "records": records, "spec": listed.workload.spec,
+        "memory": listed.snapshot.memory_len(), "working_set": listed.snapshot.working_set().map_or(0, |set| set.bytes()), "records": records, "spec": listed.workload.spec,
         "fits": fits.is_none(), "difference": fits.map(|error| error.to_string()),
     });
     text::say!("{}", serde_json::to_string_pretty(&all)?)?;

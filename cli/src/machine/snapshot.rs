@@ -83,6 +83,7 @@ pub(super) fn take(supervisor: &Supervisor, path: &Path) -> anyhow::Result<Taken
             .context("the layers of the image are in the snapshot that the machine came from")?;
         writer.layers_of(&from)?;
     }
+    supervisor.will_be_read();
     // When it is dropped the guest goes on, whether or not the snapshot came to be.
     let mut pause = machine.pause()?;
     let saving = Instant::now();
@@ -128,7 +129,9 @@ pub(super) fn restore(
     state.config = MachineConfig { memory, vcpus, ..config };
     let loaded = Instant::now();
     let file = if copy { private_copy(&snapshot)? } else { snapshot.memory_file().try_clone()? };
-    let memory = MemoryFile { file: Arc::new(file), offset: HEADER_LEN };
+    // Hosts that do not tell what a machine touches have nothing to read ahead, and read as they like.
+    let scattered = !copy && cfg!(target_os = "linux");
+    let memory = MemoryFile { file: Arc::new(file), offset: HEADER_LEN, scattered };
     let loading = Loading { state: loaded - began, copy: loaded.elapsed() };
     Ok((vmm::Machine::restore(&state, &memory, resources)?, loading))
 }

@@ -4,7 +4,10 @@ use std::{
     io,
     os::unix::net::UnixStream,
     path::PathBuf,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError},
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -43,6 +46,8 @@ pub(crate) struct Supervisor {
     end: watch::Sender<Option<i32>>,
     /// Held by who freezes and thaws the processes.
     freezing: Mutex<()>,
+    /// All of the guest's memory was read by a capture.
+    read: AtomicBool,
     pub(super) stdio: Stdio,
 }
 
@@ -104,6 +109,7 @@ impl Supervisor {
             changed: Condvar::new(),
             end: watch::Sender::new(None),
             freezing: Mutex::new(()),
+            read: AtomicBool::new(false),
             stdio,
         }
     }
@@ -236,6 +242,17 @@ impl Supervisor {
     /// What lets all processes go on. The guest's clock may have stood still meanwhile.
     fn thaw(&self) -> Request {
         Request::Thaw { clock: Some(self.guest.clock()), entropy: None }
+    }
+
+    /// Whether a capture has read all of the guest's memory, or is about to.
+    pub(super) fn was_read(&self) -> bool {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// A capture is about to read all of the guest's memory.
+    pub(super) fn will_be_read(&self) {
+        self.read.store(true, Ordering::Relaxed);
+        self.guest.machine().expect_scattered_accesses(false);
     }
 
     /// Sets the guest's clock.

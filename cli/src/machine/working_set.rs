@@ -19,11 +19,9 @@ const WINDOW: u64 = 16 << 20;
 
 /// Has the host map what earlier machines touched first, and writes down what this one does.
 pub(super) fn follow(supervisor: &Arc<Supervisor>) -> anyhow::Result<()> {
-    let Origin::Snapshot { path, copy, .. } = &supervisor.spec().origin else { return Ok(()) };
-    if *copy {
-        supervisor.guest().machine().expect_scattered_accesses(false);
+    let Origin::Snapshot { path, copy: false, .. } = &supervisor.spec().origin else {
         return Ok(());
-    }
+    };
     let (path, supervisor) = (path.clone(), supervisor.clone());
     thread::Builder::new().name("working set".into()).spawn(move || {
         let machine = supervisor.guest().machine();
@@ -31,7 +29,8 @@ pub(super) fn follow(supervisor: &Arc<Supervisor>) -> anyhow::Result<()> {
         let Ok(snapshot) = Snapshot::open(&path) else {
             return machine.expect_scattered_accesses(false);
         };
-        let known = snapshot.working_set();
+        let told = snapshot.working_set();
+        let known = told.clone().unwrap_or_default();
         snapshot.read_ahead(&known, WINDOW, |piece| {
             known.written_in(piece).iter().for_each(|part| machine.populate_memory(part, true));
             machine.populate_memory(piece, false);
@@ -39,12 +38,18 @@ pub(super) fn follow(supervisor: &Arc<Supervisor>) -> anyhow::Result<()> {
         if supervisor.wait_limited(Some(FIRST_MOMENTS)) {
             return;
         }
-        // A host that holds the whole file maps more than what was touched, and has nothing to read ahead.
-        if waits_for_disk().is_some_and(|waits| waits >= MANY)
-            && let Err(error) = snapshot.keep_working_set(&WorkingSet::new(
-                machine.resident_memory(),
-                machine.written_memory(),
-            ))
+        // The first set stays: one that is read ahead of cannot tell what of it was touched. A machine that waited for little
+        // has its file in memory, which maps more than what was touched; and a capture touches all.
+        let waited = waits_for_disk().is_some_and(|waits| waits >= MANY);
+        let touched = if waited && known.bytes() == 0 && !supervisor.was_read() {
+            Some(WorkingSet::new(machine.resident_memory(), machine.written_memory()))
+        } else if told.is_none() {
+            Some(WorkingSet::default())
+        } else {
+            None
+        };
+        if let Some(touched) = touched
+            && let Err(error) = snapshot.keep_working_set(&touched)
         {
             tracing::debug!("the next restore takes no less time than this one: {error}");
         }

@@ -23,7 +23,12 @@ impl<T> Arena<T> {
         self.items.len()
     }
 
-    /// Adds an item; the pointer is valid until the arena is dropped.
+    /// Drops all items; what backs them stays.
+    pub(crate) fn clear(&mut self) {
+        self.items.clear();
+    }
+
+    /// Adds an item; the pointer is valid until the arena is cleared or dropped.
     ///
     /// # Panics
     /// If there are `limit` items already, which is the same in every call.

@@ -166,6 +166,9 @@ impl CodeCache {
 
     /// Drops all blocks.
     pub(crate) fn drop_all(&mut self) {
+        if self.memory.used() == 0 {
+            return;
+        }
         self.pages.clear();
         self.garbage = 0;
         self.dropped.push(std::mem::take(&mut self.memory));
@@ -173,6 +176,14 @@ impl CodeCache {
 
     /// Frees what was dropped as a whole. No block is running, and no TLB entry leads to it.
     pub(crate) fn bury(&mut self) {
-        self.dropped.clear();
+        /// What is kept for the next blocks, in steps: a guest may have all dropped as often as it likes.
+        const KEPT: usize = 1 << 14;
+        while let Some(mut memory) = self.dropped.pop() {
+            if self.memory.used() == 0 && memory.used() <= KEPT {
+                memory.pages.clear();
+                memory.steps.clear();
+                self.memory = memory;
+            }
+        }
     }
 }

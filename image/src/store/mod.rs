@@ -81,7 +81,8 @@ impl Store {
         }
     }
 
-    /// Makes what every store has; its version comes last.
+    /// Makes what every store has. Its version comes last: a store that has one has all the rest, and a longer list needs another
+    /// version.
     fn create(&self) -> Result<(), Error> {
         for dir in ["tags", "pins", "leases", "partial/sha256", "partial/sha512", "locks", "tmp"]
             .into_iter()

@@ -125,7 +125,7 @@ fuzz_target!(|data: &[u8]| {
     let MachineConfig { memory, vcpus, .. } = state.config;
     state.config = MachineConfig { memory, vcpus, ..config(GOLDEN.directory.path()) };
     let file = Arc::new(GOLDEN.snapshot.memory_file().try_clone().unwrap());
-    let memory = MemoryFile { file, offset: HEADER_LEN };
+    let memory = MemoryFile { file, offset: HEADER_LEN, scattered: false };
     if let Ok(machine) = Machine::restore(&state, &memory, resources()) {
         if machine.run().is_ok() {
             std::thread::sleep(Duration::from_millis(1));
