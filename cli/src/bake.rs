@@ -18,7 +18,7 @@ use crate::{
     control::{SnapshotReply, StopRequest},
     launch::Launched,
     log::LogReader,
-    machine::FIRST_MOMENTS,
+    machine::{FIRST_MOMENTS, HOST_TELLS},
     options::Options,
     prepare, sandbox,
     session::{self, Ended},
@@ -100,6 +100,7 @@ pub(crate) fn bake(
     let reply = result?;
     stopped?;
     if moment.rehearse
+        && HOST_TELLS
         && let Err(error) = moment.rehearse(&snapshots, name)
     {
         tracing::warn!("the snapshot {name} was made, but its rehearsal failed: {error:#}");
@@ -138,10 +139,6 @@ impl Moment {
     fn rehearse(&self, snapshots: &Snapshots, name: &str) -> anyhow::Result<()> {
         /// How long its process may take to write that down.
         const LIMIT: Duration = FIRST_MOMENTS.saturating_add(Duration::from_secs(30));
-        if !cfg!(target_os = "linux") {
-            // Other hosts do not tell what was touched.
-            return Ok(());
-        }
         let path = snapshots.path(name)?;
         let snapshot = Snapshot::open(&path)?;
         snapshot.evict();

@@ -15,6 +15,13 @@ use crate::sys::call;
 /// The framework maps, unmaps and protects in units of 16 KiB (the page size of Apple silicon).
 pub const GRANULE: u64 = 0x4000;
 
+/// The host's page size in bytes.
+pub(crate) fn page_size() -> u64 {
+    // SAFETY: it takes and returns numbers only.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    page.try_into().unwrap_or(GRANULE)
+}
+
 /// What a guest may do with mapped memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permissions {
@@ -77,10 +84,7 @@ pub fn private_file_region(
 /// Linux does it with `MADV_POPULATE_READ` and `MADV_POPULATE_WRITE` (madvise(2), since 5.14); where there is no such advice
 /// this does nothing.
 pub fn populate(region: &GuestRegionMmap, range: Range<u64>, write: bool) {
-    // SAFETY: it takes and returns numbers only.
-    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    let page = u64::try_from(page).unwrap_or(GRANULE);
-    let start = range.start / page * page;
+    let start = range.start / page_size() * page_size();
     let end = range.end.min(region.len());
     if start >= end {
         return;

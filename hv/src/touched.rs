@@ -8,6 +8,8 @@ use std::os::unix::fs::FileExt;
 
 use vm_memory::{GuestMemoryRegion, GuestRegionMmap};
 
+use crate::memory::page_size;
+
 /// Entries of the page map that are looked at together: those of 2 MiB, with pages of 4 KiB.
 const TOGETHER: usize = 512;
 
@@ -27,9 +29,7 @@ impl<'a> Touched<'a> {
     pub fn new(region: &'a GuestRegionMmap) -> Self {
         let pagemap =
             if cfg!(target_os = "linux") { File::open("/proc/self/pagemap").ok() } else { None };
-        // SAFETY: it takes and returns numbers only.
-        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-        Self { region, pagemap, page: page.try_into().unwrap_or(4096) }
+        Self { region, pagemap, page: page_size() }
     }
 
     /// The first byte at or after `offset` that may be other than zero, as far as pages tell; `None` if all that follows is

@@ -7,7 +7,7 @@ use arch_aarch64::mpidr::Mpidr;
 use hv::{GicParameters, MsiParameters, Touched, VcpuState};
 use serde::{Deserialize, Serialize};
 use snapshot::{Fingerprint, Invalid, MemorySource, Saved};
-use vm_memory::{Address, Bytes, GuestAddress, GuestMemoryBackend};
+use vm_memory::{Address, Bytes, GuestAddress};
 
 use crate::Error;
 use crate::config::MachineConfig;
@@ -120,8 +120,7 @@ impl Pause<'_> {
 
     /// The memory that belongs to a [`capture`](Self::capture).
     pub fn captured_memory(&self) -> MachineMemory<'_> {
-        let region = self.machine.memory.iter().next().expect("a machine has memory");
-        MachineMemory { machine: self.machine, touched: Touched::new(region) }
+        MachineMemory { machine: self.machine, touched: Touched::new(self.machine.region()) }
     }
 }
 

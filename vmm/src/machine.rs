@@ -10,7 +10,7 @@ use arch_aarch64::layout::Layout;
 use arch_aarch64::mpidr::Mpidr;
 use hv::{Gic, GicParameters, VcpuTimer, Vm};
 use virtio::{BalloonHost, ConsoleHost, ConsolePort, Memory, VsockHost};
-use vm_memory::{GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
+use vm_memory::{GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionMmap};
 
 use crate::Error;
 use crate::boot::{BootFiles, Description};
@@ -267,24 +267,24 @@ impl Machine {
     /// Parts of guest memory that this process has touched, as offsets in a [`MemoryFile`](crate::MemoryFile) and with
     /// what the host maps beside them; nothing where the host does not say.
     pub fn resident_memory(&self) -> Vec<Range<u64>> {
-        self.memory.iter().flat_map(|region| hv::Touched::new(region).resident()).collect()
+        hv::Touched::new(self.region()).resident()
     }
 
     /// Those of them that the guest or a device has written.
     pub fn written_memory(&self) -> Vec<Range<u64>> {
-        self.memory.iter().flat_map(|region| hv::Touched::new(region).written()).collect()
+        hv::Touched::new(self.region()).written()
     }
 
     /// Has the host map a part of guest memory before the guest asks for it, to `write` to it or not; offsets in a
     /// [`MemoryFile`](crate::MemoryFile). Waits for the file that it comes from.
     pub fn populate_memory(&self, part: &Range<u64>, write: bool) {
-        self.memory.iter().for_each(|region| hv::populate(region, part.clone(), write));
+        hv::populate(self.region(), part.clone(), write);
     }
 
     /// Tells the host whether guest memory will be touched here and there, so that it reads from the file of a restored
     /// machine what is touched and no more, or in longer runs.
     pub fn expect_scattered_accesses(&self, scattered: bool) {
-        self.memory.iter().for_each(|region| hv::expect_scattered(region, scattered));
+        hv::expect_scattered(self.region(), scattered);
     }
 
     /// The host's side of the vsock device, if there is one.
@@ -305,6 +305,11 @@ impl Machine {
     /// What the machine was asked to be.
     pub fn config(&self) -> &MachineConfig {
         &self.config
+    }
+
+    /// Guest memory as the one mapping that it is.
+    pub(crate) fn region(&self) -> &GuestRegionMmap {
+        self.memory.iter().next().expect("a machine has memory")
     }
 
     pub(crate) fn crew(&self) -> &Crew {

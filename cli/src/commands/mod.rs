@@ -73,7 +73,7 @@ impl Cli {
         use tracing::Level;
         let levels = [Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
         let default = levels[usize::from(self.verbose).min(3)];
-        let asked = std::env::var("KILN_LOG").ok().and_then(|filter| filter.parse().ok());
+        let asked = env::var("KILN_LOG").ok().and_then(|filter| filter.parse().ok());
         asked.unwrap_or_else(|| Targets::new().with_default(default))
     }
 

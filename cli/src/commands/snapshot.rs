@@ -159,10 +159,11 @@ fn inspect(snapshots: &Snapshots, name: &str) -> anyhow::Result<()> {
         .collect();
     let id: String = listed.snapshot.id().iter().map(|byte| format!("{byte:02x}")).collect();
     let fits = vmm::fingerprint().ok().and_then(|here| listed.snapshot.fits(&here).err());
+    let working_set = listed.snapshot.working_set().unwrap_or_default().bytes();
     let all = json!({
         "name": name, "id": id, "path": listed.snapshot.path(), "created": listed.created, "size": listed.size,
-        "memory": listed.snapshot.memory_len(), "working_set": listed.snapshot.working_set().map_or(0, |set| set.bytes()), "records": records, "spec": listed.workload.spec,
-        "fits": fits.is_none(), "difference": fits.map(|error| error.to_string()),
+        "memory": listed.snapshot.memory_len(), "working_set": working_set, "records": records,
+        "spec": listed.workload.spec, "fits": fits.is_none(), "difference": fits.map(|error| error.to_string()),
     });
     text::say!("{}", serde_json::to_string_pretty(&all)?)?;
     Ok(())

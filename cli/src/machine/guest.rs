@@ -9,13 +9,14 @@ use std::{
     time::Duration,
 };
 
+use ::snapshot::Snapshot;
 use anyhow::{Context, bail};
 use vmm::{
     DiskConfig, DiskSource, Durability, MachineConfig, OnReset, Outcome, PartConfig, Resources,
     Timings, VsockConfig, VsockHost, VsockListener,
 };
 
-use super::snapshot::{self, Loading};
+use super::snapshot::{self, Loading, Restored};
 use crate::{
     record::{Machine, Origin, RestoreReport, Spec},
     rotated::RotatedLog,
@@ -32,7 +33,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 pub(crate) struct Guest {
     machine: Arc<vmm::Machine>,
     /// How long the snapshot took to load, if there is one.
-    loading: Option<snapshot::Loading>,
+    loading: Option<Loading>,
     vsock: VsockHost,
     /// Where the agent calls once it is ready.
     calls: Arc<Mutex<VsockListener>>,
@@ -40,31 +41,33 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// Builds the virtual machine, up to but not including its first instruction.
-    pub(super) fn build(record: &Machine) -> anyhow::Result<Self> {
+    /// Builds the virtual machine, up to but not including its first instruction; and the snapshot that its memory comes from.
+    pub(super) fn build(record: &Machine) -> anyhow::Result<(Self, Option<Snapshot>)> {
         let resources =
             Resources::serial(RotatedLog::create(&record.directory.join("console.log"))?);
-        let (machine, loading) = match &record.spec.origin {
+        let (machine, loading, snapshot) = match &record.spec.origin {
             Origin::Boot { kernel, initramfs, layers, writable } => {
                 let mut config = config(&record.spec, kernel, initramfs, layers);
                 config.disks.extend(writable.as_deref().map(writable_disk));
-                (vmm::Machine::new(&config, resources)?, None)
+                (vmm::Machine::new(&config, resources)?, None, None)
             }
             Origin::Snapshot { path, copy, kernel, initramfs, layers } => {
                 let config = config(&record.spec, kernel, initramfs, layers);
-                let (machine, loading) = snapshot::restore(path, *copy, config, resources)?;
-                (machine, Some(loading))
+                let Restored { machine, loading, snapshot } =
+                    snapshot::restore(path, *copy, config, resources)?;
+                (machine, Some(loading), (!copy).then_some(snapshot))
             }
         };
         let vsock = machine.vsock().context("the machine has no socket device")?;
         let calls = vsock.listen(agent::DEFAULT_PORT)?;
-        Ok(Self {
+        let guest = Self {
             machine: Arc::new(machine),
             loading,
             vsock,
             calls: Arc::new(Mutex::new(calls)),
             end: Arc::default(),
-        })
+        };
+        Ok((guest, snapshot))
     }
 
     /// Lets it run.

@@ -22,7 +22,7 @@ use anyhow::Context;
 
 pub(crate) use snapshot::Workload;
 pub(crate) use supervisor::{Supervisor, splice};
-pub(crate) use working_set::FIRST_MOMENTS;
+pub(crate) use working_set::{FIRST_MOMENTS, HOST_TELLS};
 
 use self::{guest::Guest, ports::Ports, stdio::Stdio, stopwatch::Stopwatch};
 use crate::{
@@ -78,7 +78,7 @@ fn live(machine: &Machine, bound: bool) -> anyhow::Result<End> {
     let mut stopwatch = Stopwatch::start();
     let ports = Ports::bind(&spec.ports)?;
     let mut log = LogWriter::open(&machine.directory)?;
-    let guest = Guest::build(machine)?;
+    let (guest, snapshot) = Guest::build(machine)?;
     stopwatch.lap(match spec.origin {
         Origin::Boot { .. } => "virtual machine built",
         Origin::Snapshot { .. } => "state loaded, memory mapped, virtual machine restored",
@@ -93,7 +93,9 @@ fn live(machine: &Machine, bound: bool) -> anyhow::Result<End> {
     ));
     // Whoever wants something of the guest can ask before it runs.
     let server = control::serve(&machine.directory, supervisor.clone())?;
-    working_set::follow(&supervisor)?;
+    if let Some(snapshot) = snapshot.filter(|_| HOST_TELLS) {
+        working_set::follow(&supervisor, snapshot)?;
+    }
     supervisor.guest().run()?;
     watch(&supervisor)?;
     watch_tether(&supervisor, bound)?;

@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use vmm::{DiskConfig, DiskSource, MachineConfig, MachineState, MemoryFile, Resources};
 
-use super::supervisor::Supervisor;
+use super::{HOST_TELLS, supervisor::Supervisor};
 use crate::{
     control::SnapshotReply,
     record::{Origin, Spec},
@@ -95,6 +95,14 @@ pub(super) fn take(supervisor: &Supervisor, path: &Path) -> anyhow::Result<Taken
     Ok(Taken { writer, save })
 }
 
+/// A machine that goes on where a snapshot was taken.
+pub(super) struct Restored {
+    pub(super) machine: vmm::Machine,
+    pub(super) loading: Loading,
+    /// Where its memory comes from.
+    pub(super) snapshot: Snapshot,
+}
+
 /// How long it took to load a snapshot, without building the machine.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Loading {
@@ -111,7 +119,7 @@ pub(super) fn restore(
     copy: bool,
     config: MachineConfig,
     resources: Resources,
-) -> anyhow::Result<(vmm::Machine, Loading)> {
+) -> anyhow::Result<Restored> {
     let began = Instant::now();
     let snapshot = Snapshot::open(path)?;
     snapshot.fits(&vmm::fingerprint()?)?;
@@ -129,11 +137,11 @@ pub(super) fn restore(
     state.config = MachineConfig { memory, vcpus, ..config };
     let loaded = Instant::now();
     let file = if copy { private_copy(&snapshot)? } else { snapshot.memory_file().try_clone()? };
-    // Hosts that do not tell what a machine touches have nothing to read ahead, and read as they like.
-    let scattered = !copy && cfg!(target_os = "linux");
+    let scattered = !copy && HOST_TELLS;
     let memory = MemoryFile { file: Arc::new(file), offset: HEADER_LEN, scattered };
     let loading = Loading { state: loaded - began, copy: loaded.elapsed() };
-    Ok((vmm::Machine::restore(&state, &memory, resources)?, loading))
+    let machine = vmm::Machine::restore(&state, &memory, resources)?;
+    Ok(Restored { machine, loading, snapshot })
 }
 
 /// A copy of the RAM file that nobody else can reach or change.

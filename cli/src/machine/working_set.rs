@@ -6,7 +6,9 @@ use std::{fs, sync::Arc, thread, time::Duration};
 use ::snapshot::{Snapshot, WorkingSet};
 
 use super::supervisor::Supervisor;
-use crate::record::Origin;
+
+/// The host tells what a machine has touched. One that does not has nothing to read ahead, and reads as it likes.
+pub(crate) const HOST_TELLS: bool = cfg!(target_os = "linux");
 
 /// How long a machine's first moments are.
 pub(crate) const FIRST_MOMENTS: Duration = Duration::from_secs(1);
@@ -18,17 +20,10 @@ const MANY: u64 = 64;
 const WINDOW: u64 = 16 << 20;
 
 /// Has the host map what earlier machines touched first, and writes down what this one does.
-pub(super) fn follow(supervisor: &Arc<Supervisor>) -> anyhow::Result<()> {
-    let Origin::Snapshot { path, copy: false, .. } = &supervisor.spec().origin else {
-        return Ok(());
-    };
-    let (path, supervisor) = (path.clone(), supervisor.clone());
+pub(super) fn follow(supervisor: &Arc<Supervisor>, snapshot: Snapshot) -> anyhow::Result<()> {
+    let supervisor = supervisor.clone();
     thread::Builder::new().name("working set".into()).spawn(move || {
         let machine = supervisor.guest().machine();
-        // It was read a moment ago, and may be gone by now.
-        let Ok(snapshot) = Snapshot::open(&path) else {
-            return machine.expect_scattered_accesses(false);
-        };
         let told = snapshot.working_set();
         let known = told.clone().unwrap_or_default();
         snapshot.read_ahead(&known, WINDOW, |piece| {

@@ -1,20 +1,20 @@
 //! Memory for many small things that all go at once.
 
-/// A list whose items never move, up to a fixed number of them.
+/// A list of at most `LIMIT` items, which never move.
 #[derive(Debug)]
-pub(crate) struct Arena<T> {
+pub(crate) struct Arena<T, const LIMIT: usize> {
     items: Vec<T>,
     /// How many items the host has backed with memory.
     backed: usize,
 }
 
-impl<T> Default for Arena<T> {
+impl<T, const LIMIT: usize> Default for Arena<T, LIMIT> {
     fn default() -> Self {
         Self { items: Vec::new(), backed: 0 }
     }
 }
 
-impl<T> Arena<T> {
+impl<T, const LIMIT: usize> Arena<T, LIMIT> {
     /// Bytes that the host is asked for at once: it takes several times as long to back pages one by one, when they are
     /// touched.
     const PORTION: usize = 128 << 10;
@@ -31,11 +31,11 @@ impl<T> Arena<T> {
     /// Adds an item; the pointer is valid until the arena is cleared or dropped.
     ///
     /// # Panics
-    /// If there are `limit` items already, which is the same in every call.
+    /// If there are as many items as there may be.
     #[inline(always)]
-    pub(crate) fn push(&mut self, item: T, limit: usize) -> *mut T {
+    pub(crate) fn push(&mut self, item: T) -> *mut T {
         if self.items.len() == self.backed {
-            self.back(limit);
+            self.back();
         }
         let at = self.items.len();
         self.items.push(item);
@@ -45,12 +45,12 @@ impl<T> Arena<T> {
 
     /// Has the host back some more items.
     #[cold]
-    fn back(&mut self, limit: usize) {
+    fn back(&mut self) {
         let len = self.items.len();
-        assert!(len < limit, "an arena is full");
+        assert!(len < LIMIT, "an arena is full");
         // Address space; it takes no memory yet.
-        self.items.reserve_exact(limit - len);
-        self.backed = limit.min(len + Self::PORTION.div_ceil(size_of::<T>()));
+        self.items.reserve_exact(LIMIT - len);
+        self.backed = LIMIT.min(len + Self::PORTION.div_ceil(size_of::<T>()));
         #[cfg(target_os = "linux")]
         {
             /// The page size, or a multiple of it: advice for less is refused, and does no harm.
@@ -78,8 +78,8 @@ mod tests {
     #[test]
     fn items_do_not_move_and_stay_as_they_are() {
         const LIMIT: usize = 100_000;
-        let mut arena = Arena::default();
-        let items: Vec<_> = (0..LIMIT as u64).map(|n| arena.push([n; 5], LIMIT)).collect();
+        let mut arena = Arena::<_, LIMIT>::default();
+        let items: Vec<_> = (0..LIMIT as u64).map(|n| arena.push([n; 5])).collect();
         assert_eq!(arena.len(), LIMIT);
         for (n, item) in items.into_iter().enumerate() {
             // SAFETY: the arena lives.
@@ -90,9 +90,9 @@ mod tests {
     #[test]
     #[should_panic = "an arena is full"]
     fn it_has_a_limit() {
-        let mut arena = Arena::default();
+        let mut arena = Arena::<_, 3>::default();
         for _ in 0..4 {
-            arena.push(0, 3);
+            arena.push(0);
         }
     }
 }

@@ -80,8 +80,10 @@ pub(crate) struct CodeCache {
 /// Where pages and the steps of their blocks are.
 #[derive(Debug, Default)]
 struct Memory {
-    pages: Arena<CodePage>,
-    steps: Arena<Step>,
+    /// One more than what makes the cache full.
+    pages: Arena<CodePage, { CACHE_LIMIT / PAGE_STEPS + 2 }>,
+    /// What is not full has room for a block.
+    steps: Arena<Step, { CACHE_LIMIT + MAX_STEPS + 1 }>,
 }
 
 impl Memory {
@@ -95,12 +97,10 @@ impl CodeCache {
     /// The page at `ipa`, mapped at `host`, made if need be. The pointer is valid until [`bury`](CodeCache::bury) runs
     /// after all pages have been dropped. The cache is not full.
     pub(crate) fn page(&mut self, ipa: u64, host: *const u8) -> *mut CodePage {
-        /// One more than what makes the cache full.
-        const LIMIT: usize = CACHE_LIMIT / PAGE_STEPS + 2;
         *self.pages.entry(ipa).or_insert_with(|| {
             let (index, blocks) = ([0; PER_PAGE], Vec::new());
             let page = CodePage { ipa, host: host.cast(), index, blocks, steps: 0 };
-            self.memory.pages.push(page, LIMIT)
+            self.memory.pages.push(page)
         })
     }
 
@@ -116,8 +116,6 @@ impl CodeCache {
     /// `page` came from [`page`](CodeCache::page) and has not been buried, no reference into it is
     /// live, and its host memory is still mapped.
     pub(crate) unsafe fn decode(&mut self, page: *mut CodePage, marks: &CodeMarks, pc: u64) {
-        /// What is not full has room for a block.
-        const LIMIT: usize = CACHE_LIMIT + MAX_STEPS + 1;
         // SAFETY: valid and unaliased by the caller's contract.
         let page = unsafe { &mut *page };
         marks.set(page.ipa);
@@ -131,7 +129,7 @@ impl CodeCache {
             let mut insn = decode::decode(u32::from_le(word));
             exec::bind(&mut insn, at as u32 * 4);
             uses_fp |= matches!(insn.op, Op::Simd(_));
-            let step = self.memory.steps.push(exec::step(insn), LIMIT).cast_const();
+            let step = self.memory.steps.push(exec::step(insn)).cast_const();
             if len == 0 {
                 steps = step;
             }
@@ -140,7 +138,7 @@ impl CodeCache {
                 break;
             }
         }
-        self.memory.steps.push(Step::end(), LIMIT);
+        self.memory.steps.push(Step::end());
         page.steps += len as usize + 1;
         // A block starts at most once at each instruction.
         page.blocks.push(Block { steps, len, uses_fp });
