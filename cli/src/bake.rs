@@ -16,7 +16,7 @@ use crate::{
     Home,
     agent_link::{self, Agent},
     control::{SnapshotReply, StopRequest},
-    launch::Launched,
+    launch::{Launched, Life},
     log::LogReader,
     machine::{FIRST_MOMENTS, HOST_TELLS},
     options::Options,
@@ -91,7 +91,7 @@ pub(crate) fn bake(
     }
     let options = Options { auto_remove: true, ..options.clone() };
     // Nobody wants the machine for itself.
-    let launched = Launched::bound(prepare::from_image(home, &options, progress)?)?;
+    let launched = Launched::new(prepare::from_image(home, &options, progress)?, Life::Bound)?;
     let result = launched.start().and_then(|_| {
         moment.wait_for(&launched)?;
         snapshots.create(&launched.machine, name)
@@ -144,7 +144,7 @@ impl Moment {
         snapshot.evict();
         let options =
             RestoreOptions { free_ports: true, auto_remove: true, ..RestoreOptions::default() };
-        let launched = Launched::bound(snapshots.machine(&path, &options)?)?;
+        let launched = snapshots.launch(&path, &options, Life::Bound, || {})?;
         let rehearsed = launched.start().and_then(|_| {
             let mut ports: Vec<_> = launched.machine.spec.ports.iter().map(|p| p.guest).collect();
             ports.extend(if let Ready::Listen(port) = self.ready { Some(port) } else { None });

@@ -1,8 +1,10 @@
 //! Starts a machine's process from another one.
 
 use std::{
-    fs::{self, File},
+    fs,
+    io::Write,
     os::unix::process::CommandExt,
+    path::Path,
     process::{Child, ChildStdin, Command, Stdio},
     thread,
     time::Duration,
@@ -23,56 +25,99 @@ use crate::{
 pub(crate) const SUBCOMMAND: &str = "machine-process";
 
 /// Standard error of a machine's process: why it could not be one, or a panic. What it logs goes elsewhere.
-const ERRORS: &str = "process.err";
+pub(crate) const ERRORS: &str = "process.err";
 
 /// How long a machine's process may take to open its control socket.
 const SOCKET_LIMIT: Duration = Duration::from_secs(30);
+
+/// Who a machine's process lives for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// It waits to be started, and outlives who did so.
+    Own,
+    /// The same, but it starts by itself once it is restored.
+    Eager,
+    /// It waits to be started, and goes away with who did so.
+    Bound,
+}
+
+/// A machine's process that waits for the machine's record.
+///
+/// It takes a while to load, which whoever makes the record need not wait for. Without a record it goes away with this value.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// Taken when somebody waits for it.
+    child: Option<Child>,
+    /// Ends when this process does.
+    tether: Option<ChildStdin>,
+}
+
+impl Process {
+    /// Starts the process of the machine whose record will be in this directory.
+    pub(crate) fn start(directory: &Path, life: Life) -> anyhow::Result<Self> {
+        let flag = match life {
+            Life::Own => None,
+            Life::Eager => Some("--eager"),
+            Life::Bound => Some("--bound"),
+        };
+        let mut child = Command::new(program::find()?)
+            .arg(SUBCOMMAND)
+            .arg(directory)
+            .args(flag)
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .context("cannot start the machine's process")?;
+        let tether = child.stdin.take();
+        Ok(Self { child: Some(child), tether })
+    }
+
+    /// Lets it be this machine, and waits until it can be talked to.
+    pub(crate) fn launch(mut self, machine: Machine) -> anyhow::Result<Launched> {
+        if let Some(tether) = &mut self.tether {
+            // That it has gone already shows below.
+            let _ = tether.write_all(b"\n");
+        }
+        let client = Client::new(&machine.directory);
+        let ready = client.wait_ready(SOCKET_LIMIT, || self.is_alive());
+        let launched = Launched { process: self, machine, client };
+        match ready {
+            Ok(()) => Ok(launched),
+            Err(error) => Err(launched.explain(error)),
+        }
+    }
+
+    fn is_alive(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.tether.take());
+        if let Some(mut child) = self.child.take() {
+            // It may outlive this process; until then somebody takes note of its end. Without the thread it stays a zombie.
+            let _ = thread::Builder::new().name("machine".into()).spawn(move || child.wait());
+        }
+    }
+}
 
 /// A machine whose process was just started.
 ///
 /// Until its process has started, it goes away together with this one.
 #[derive(Debug)]
 pub(crate) struct Launched {
-    /// Taken when somebody waits for it.
-    child: Option<Child>,
-    /// Ends when this process does.
-    _tether: Option<ChildStdin>,
+    process: Process,
     pub(crate) machine: Machine,
     pub(crate) client: Client,
 }
 
 impl Launched {
-    /// Starts the process and waits until it can be talked to.
-    pub(crate) fn new(machine: Machine) -> anyhow::Result<Self> {
-        Self::launch(machine, false)
-    }
-
-    /// The same for a machine that goes away with this process even when it runs.
-    pub(crate) fn bound(machine: Machine) -> anyhow::Result<Self> {
-        Self::launch(machine, true)
-    }
-
-    fn launch(machine: Machine, bound: bool) -> anyhow::Result<Self> {
-        let errors = File::create(machine.directory.join(ERRORS))?;
-        let mut child = Command::new(program::find()?)
-            .arg(SUBCOMMAND)
-            .arg(&machine.directory)
-            .args(bound.then_some("--bound"))
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(errors)
-            .process_group(0)
-            .spawn()
-            .context("cannot start the machine's process")?;
-        let client = Client::new(&machine.directory);
-        let ready = client.wait_ready(SOCKET_LIMIT, || matches!(child.try_wait(), Ok(None)));
-        let tether = child.stdin.take();
-        let launched = Self { child: Some(child), _tether: tether, machine, client };
-        match ready {
-            Ok(()) => Ok(launched),
-            Err(error) => Err(launched.explain(error)),
-        }
+    /// Starts the process of a machine and waits until it can be talked to.
+    pub(crate) fn new(machine: Machine, life: Life) -> anyhow::Result<Self> {
+        Process::start(&machine.directory, life)?.launch(machine)
     }
 
     /// Starts the guest's process; waits until it runs or why it does not.
@@ -82,7 +127,7 @@ impl Launched {
 
     /// Waits until the machine's process has ended.
     pub(crate) fn wait_gone(mut self) {
-        if let Some(mut child) = self.child.take() {
+        if let Some(mut child) = self.process.child.take() {
             // It can only fail if somebody else has waited for it.
             let _ = child.wait();
         }
@@ -120,15 +165,6 @@ impl Launched {
         let errors = fs::read_to_string(self.machine.directory.join(ERRORS)).unwrap_or_default();
         let last = errors.lines().last().unwrap_or_default();
         Exit::new(KILN_FAILED, format!("the machine's process ended early: {error} {last}")).into()
-    }
-}
-
-impl Drop for Launched {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            // It may outlive this process; until then somebody takes note of its end. Without the thread it stays a zombie.
-            let _ = thread::Builder::new().name("machine".into()).spawn(move || child.wait());
-        }
     }
 }
 

@@ -8,7 +8,7 @@ use tracing_subscriber::prelude::*;
 fn main() -> ExitCode {
     let cli = match Cli::of_process() {
         Ok(cli) => cli,
-        Err(error) => return kiln::commands::usage(&error),
+        Err(status) => return status,
     };
     let log = tracing_subscriber::fmt::layer()
         .with_writer(cli.log_writer())

@@ -9,7 +9,7 @@ use crate::{
     Home, Options, RestoreOptions, agent_link,
     bake::{self, Moment},
     control::{Client, SnapshotReply, StopRequest, WaitReply},
-    launch::{self, Launched},
+    launch::{self, Launched, Life},
     prepare,
     record::{Machine, PortMapping},
     session::{Ended, Stdio},
@@ -57,7 +57,7 @@ impl Sandbox {
     /// # Errors
     /// One sentence that says what failed, on what, and what to do; an [`Exit`](crate::Exit) inside it tells the kind.
     pub fn run(home: &Home, options: &Options) -> anyhow::Result<Self> {
-        Self::started(Launched::new(prepare::from_image(home, options, &|_| {})?)?)
+        Self::started(Launched::new(prepare::from_image(home, options, &|_| {})?, Life::Own)?)
     }
 
     /// Makes a machine that goes on where a snapshot was taken.
@@ -67,7 +67,7 @@ impl Sandbox {
     pub fn restore(home: &Home, snapshot: &str, options: &RestoreOptions) -> anyhow::Result<Self> {
         let snapshots = Snapshots::open(home)?;
         let path = snapshots.path(snapshot)?;
-        Self::started(Launched::new(snapshots.machine(&path, options)?)?)
+        Self::started(snapshots.launch(&path, options, Life::Eager, || {})?)
     }
 
     /// Runs an image until it is ready, keeps a snapshot of that moment, and lets the machine go.

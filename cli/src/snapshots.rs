@@ -19,10 +19,10 @@ use crate::{
     Home,
     control::{SnapshotReply, SnapshotRequest},
     guest_files,
-    launch::{self, Launched},
+    launch::{self, Launched, Life, Process},
     machine::Workload,
     pins, program,
-    record::{Machine, Machines, Origin, PortMapping, Spec, check_name, random_id},
+    record::{Machine, Machines, Origin, PortMapping, SHORT, Spec, check_name, random_id},
 };
 
 /// Prefix of snapshots that are being removed.
@@ -215,26 +215,37 @@ impl Snapshots {
     /// Starts the process of one more machine that goes on where the snapshot at `path` was taken, with ports of its own.
     pub(crate) fn fork(&self, path: &Path, auto_remove: bool) -> anyhow::Result<Launched> {
         let options = RestoreOptions { free_ports: true, auto_remove, ..RestoreOptions::default() };
-        Launched::new(self.machine(path, &options)?)
+        self.launch(path, &options, Life::Eager, || {})
+    }
+
+    /// Starts the process of a machine that goes on where the snapshot at `path` was taken; says when its record is made.
+    pub(crate) fn launch(
+        &self,
+        path: &Path,
+        options: &RestoreOptions,
+        life: Life,
+        recorded: impl FnOnce(),
+    ) -> anyhow::Result<Launched> {
+        let id = random_id()?;
+        // It loads meanwhile.
+        let process = Process::start(&self.home.machines().join(&id[..SHORT]), life)?;
+        let machine = self.record(path, options, id)?;
+        recorded();
+        process.launch(machine)
     }
 
     /// Makes the record of a machine that goes on where the snapshot at `path` was taken.
-    pub(crate) fn machine(&self, path: &Path, options: &RestoreOptions) -> anyhow::Result<Machine> {
-        let snapshot = Arc::new(Snapshot::open(path)?);
-        snapshot.fits(&vmm::fingerprint()?)?;
-        if !options.copy {
-            read_ahead(snapshot.clone());
-        }
-        let Workload { spec: captured } = Workload::read(&snapshot)?;
+    fn record(&self, path: &Path, options: &RestoreOptions, id: String) -> anyhow::Result<Machine> {
         // All of it takes a disk some time that has forgotten where the files are.
-        let (kernel, initramfs, layers) = thread::scope(|scope| {
+        let (kernel, initramfs, found) = thread::scope(|scope| {
             let guest = thread::Builder::new().spawn_scoped(scope, || {
                 (guest_files::kernel(&self.home), guest_files::initramfs(&self.home))
             })?;
-            let layers = self.layers(&snapshot, &captured);
+            let found = self.captured(path, options.copy);
             let (kernel, initramfs) = guest.join().unwrap_or_else(|panic| resume_unwind(panic));
-            anyhow::Ok((kernel?, initramfs?, layers?))
+            anyhow::Ok((kernel, initramfs, found?))
         })?;
+        let (kernel, initramfs, (captured, layers)) = (kernel?, initramfs?, found);
         let mut ports =
             if options.ports.is_empty() { captured.ports } else { options.ports.clone() };
         for mapping in &mut ports {
@@ -248,7 +259,6 @@ impl Snapshots {
         }
         let mut labels = captured.labels;
         labels.extend(options.labels.iter().cloned());
-        let id = random_id()?;
         let spec = Spec {
             id,
             name: options.name.clone().unwrap_or_default(),
@@ -267,6 +277,18 @@ impl Snapshots {
         };
         // No claim on the image is written down: the record is one, and a claim takes the disk longer than all the rest.
         Machines::open(&self.home)?.create(spec)
+    }
+
+    /// What was captured, and the files of its image; its memory is on the way from then on, if it is to be mapped.
+    fn captured(&self, path: &Path, copy: bool) -> anyhow::Result<(Spec, Vec<PathBuf>)> {
+        let snapshot = Arc::new(Snapshot::open(path)?);
+        snapshot.fits(&vmm::fingerprint()?)?;
+        if !copy {
+            read_ahead(snapshot.clone());
+        }
+        let Workload { spec } = Workload::read(&snapshot)?;
+        let layers = self.layers(&snapshot, &spec)?;
+        Ok((spec, layers))
     }
 }
 

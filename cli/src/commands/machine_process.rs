@@ -1,10 +1,18 @@
 //! A machine's own process; started by kiln itself.
 
-use std::path::PathBuf;
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::PathBuf,
+};
 
+use anyhow::Context;
 use clap::Parser;
 
-use crate::rotated::RotatedLog;
+use crate::{
+    launch::{ERRORS, Life},
+    rotated::RotatedLog,
+};
 
 /// Be the machine of this directory
 #[derive(Debug, Parser)]
@@ -13,9 +21,26 @@ pub(super) struct Args {
     /// End when whoever started it is gone
     #[arg(long)]
     bound: bool,
+    /// Start without being asked to
+    #[arg(long)]
+    eager: bool,
 }
 
 impl Args {
+    /// Waits for the machine's record, and writes errors beside it from then on; false if there will be none, since whoever
+    /// started this process is gone or could not make it.
+    pub(super) fn wait_for_record(&self) -> anyhow::Result<bool> {
+        // A byte says that it is there. Whatever else is on the way to the tether's end has no meaning.
+        if io::stdin().read(&mut [0])? == 0 {
+            return Ok(false);
+        }
+        let path = self.directory.join(ERRORS);
+        let errors =
+            File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        rustix::stdio::dup2_stderr(errors)?;
+        Ok(true)
+    }
+
     /// What it logs goes there.
     pub(super) fn log(&self) -> anyhow::Result<RotatedLog> {
         RotatedLog::create(&self.directory.join("process.log"))
@@ -24,5 +49,10 @@ impl Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     crate::descriptors::raise_limit();
-    crate::machine::main(&args.directory, args.bound).map(|()| 0)
+    let life = match args {
+        Args { bound: true, .. } => Life::Bound,
+        Args { eager: true, .. } => Life::Eager,
+        _ => Life::Own,
+    };
+    crate::machine::main(&args.directory, life).map(|()| 0)
 }

@@ -58,14 +58,22 @@ impl Cli {
     /// What this process was started with.
     ///
     /// # Errors
-    /// What is wrong with it, or the help that was asked for.
-    pub fn of_process() -> Result<Self, clap::Error> {
+    /// The status to exit with, if there is nothing to do: help was asked for, or something is wrong and has been told.
+    pub fn of_process() -> Result<Self, ExitCode> {
         // All other commands are of no use to a machine's process, which somebody waits for.
-        if env::args_os().nth(1).is_some_and(|command| command == SUBCOMMAND) {
-            let args = machine_process::Args::try_parse_from(env::args_os().skip(1))?;
-            return Ok(Self { verbose: 0, command: Command::MachineProcess(args) });
+        if env::args_os().nth(1).is_none_or(|command| command != SUBCOMMAND) {
+            return Self::try_parse().map_err(|error| usage(&error));
         }
-        Self::try_parse()
+        let args = machine_process::Args::try_parse_from(env::args_os().skip(1));
+        let args = args.map_err(|error| usage(&error))?;
+        match args.wait_for_record() {
+            Ok(true) => Ok(Self { verbose: 0, command: Command::MachineProcess(args) }),
+            Ok(false) => Err(ExitCode::SUCCESS),
+            Err(error) => {
+                eprintln!("kiln: {error:#}");
+                Err(KILN_FAILED.into())
+            }
+        }
     }
 
     /// What to log: `KILN_LOG` if it is set, else by `--verbose`.
@@ -194,7 +202,7 @@ fn for_each(
 }
 
 /// Prints what clap says of a wrong command line, or the help or version that was asked for.
-pub fn usage(error: &clap::Error) -> ExitCode {
+fn usage(error: &clap::Error) -> ExitCode {
     // Nobody is left to tell if this fails.
     let _ = error.print();
     // Behind the flags of every command, none of which has a value.

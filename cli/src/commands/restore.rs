@@ -10,7 +10,7 @@ use crate::{
     Home,
     control::STDIO,
     exit::before_the_command,
-    launch::Launched,
+    launch::Life,
     record::PortMapping,
     session::{self, Ended, Stdio},
     snapshots::{RestoreOptions, Snapshots},
@@ -132,9 +132,10 @@ fn restore(args: &Args) -> anyhow::Result<u8> {
         auto_remove: args.rm,
         copy: args.ram == Ram::Copy,
     };
-    let machine = snapshots.machine(&snapshots.path(&args.snapshot)?, &options)?;
-    clock.lap("machine recorded");
-    let launched = Launched::new(machine)?;
+    let path = snapshots.path(&args.snapshot)?;
+    // Whoever wants all of its output attaches before its processes go on.
+    let life = if args.detach { Life::Eager } else { Life::Own };
+    let launched = snapshots.launch(&path, &options, life, || clock.lap("machine recorded"))?;
     clock.lap("machine's process and virtual machine");
     if args.detach {
         let state = clock.thaw(&launched, args.timings)?;
@@ -151,7 +152,6 @@ fn restore(args: &Args) -> anyhow::Result<u8> {
         }
         return Ok(0);
     }
-    // Attached before its processes go on, so that not a byte is missed.
     let stream = launched.client.upgrade("/v1/attach", STDIO)?;
     clock.thaw(&launched, args.timings)?;
     let spec = &launched.machine.spec.process;

@@ -18,7 +18,7 @@ use crate::{
     Home,
     control::STDIO,
     exit::before_the_command,
-    launch::Launched,
+    launch::{Launched, Life},
     options::{Options, Pull},
     prepare,
     progress::{Mode, Show},
@@ -188,7 +188,7 @@ fn attach_and_start(
     machine: crate::record::Machine,
     clock: &mut Clock,
 ) -> anyhow::Result<u8> {
-    let launched = Launched::new(machine)?;
+    let launched = Launched::new(machine, Life::Own)?;
     clock.lap("machine's process and virtual machine");
     if args.detach {
         clock.add_inner(&launched.start()?);

@@ -27,6 +27,7 @@ pub(crate) use working_set::{FIRST_MOMENTS, HOST_TELLS};
 use self::{guest::Guest, ports::Ports, stdio::Stdio, stopwatch::Stopwatch};
 use crate::{
     control,
+    launch::Life,
     log::LogWriter,
     record::{Machine, Origin},
 };
@@ -38,14 +39,14 @@ const QUIET: Duration = Duration::from_millis(50);
 /// Runs the machine of this directory to its end.
 ///
 /// Standard input is the tether: it ends when whoever started this process is gone. A machine whose process has not started
-/// by then is given up without a trace; `bound` extends that to its whole life.
-pub(crate) fn main(directory: &Path, bound: bool) -> anyhow::Result<()> {
+/// by then is given up without a trace; [`Life::Bound`] extends that to its whole life.
+pub(crate) fn main(directory: &Path, life: Life) -> anyhow::Result<()> {
     // Nothing that happens to the terminal it was started from concerns it. It fails for a group's leader, which is
     // as good.
     let _ = rustix::process::setsid();
     let machine = Machine::open(directory)?;
     let lock = machine.claim()?;
-    let result = live(&machine, bound);
+    let result = live(&machine, life);
     if let Err(error) = &result {
         machine.record_failure(error)?;
     }
@@ -73,7 +74,7 @@ enum End {
     Abandoned,
 }
 
-fn live(machine: &Machine, bound: bool) -> anyhow::Result<End> {
+fn live(machine: &Machine, life: Life) -> anyhow::Result<End> {
     let spec = &machine.spec;
     let mut stopwatch = Stopwatch::start();
     let ports = Ports::bind(&spec.ports)?;
@@ -98,7 +99,7 @@ fn live(machine: &Machine, bound: bool) -> anyhow::Result<End> {
     }
     supervisor.guest().run()?;
     watch(&supervisor)?;
-    watch_tether(&supervisor, bound)?;
+    watch_tether(&supervisor, life == Life::Bound)?;
     match configure(&supervisor) {
         Ok(()) => supervisor.ready(),
         Err(error) => supervisor.fail(&error),
@@ -107,6 +108,10 @@ fn live(machine: &Machine, bound: bool) -> anyhow::Result<End> {
     let restored = matches!(spec.origin, Origin::Snapshot { .. });
     if restored || supervisor.wait_started() {
         ports.serve(&supervisor)?;
+    }
+    if life == Life::Eager {
+        // Whoever asks for the start hears why it failed.
+        let _ = supervisor.start();
     }
     if supervisor.wait_started() {
         clock::follow(&supervisor)?;
