@@ -5,7 +5,6 @@ use std::{
     os::unix::fs::{DirBuilderExt, FileExt},
     panic::resume_unwind,
     path::{Path, PathBuf},
-    sync::Arc,
     thread,
 };
 
@@ -281,20 +280,21 @@ impl Snapshots {
 
     /// What was captured, and the files of its image; its memory is on the way from then on, if it is to be mapped.
     fn captured(&self, path: &Path, copy: bool) -> anyhow::Result<(Spec, Vec<PathBuf>)> {
-        let snapshot = Arc::new(Snapshot::open(path)?);
+        let snapshot = Snapshot::open(path)?;
         snapshot.fits(&vmm::fingerprint()?)?;
-        if !copy {
-            read_ahead(snapshot.clone());
-        }
         let Workload { spec } = Workload::read(&snapshot)?;
         let layers = self.layers(&snapshot, &spec)?;
+        if !copy {
+            // Not before: whatever was looked for until here would have had to wait for it.
+            read_ahead(snapshot);
+        }
         Ok((spec, layers))
     }
 }
 
 /// Has the host read what the next machine of this snapshot needs first, while that machine is made: the program that it is a
 /// process of, and what its guest touches.
-fn read_ahead(snapshot: Arc<Snapshot>) {
+fn read_ahead(snapshot: Snapshot) {
     /// Few bytes at a time, so that what is read to make the machine does not wait.
     const WINDOW: u64 = 256 << 10;
     let read = move || {
