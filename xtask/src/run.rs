@@ -18,6 +18,14 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// A program to be measured, as its users start it. Cargo has what it runs look for every library in its own directories first,
+/// which takes longer to search than a program to load.
+pub(crate) fn measured(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env_remove("LD_LIBRARY_PATH").env_remove("DYLD_FALLBACK_LIBRARY_PATH");
+    command
+}
+
 /// Says what is about to happen.
 pub(crate) fn announce(what: &str) {
     println!("==> {what}");

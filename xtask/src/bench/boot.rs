@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::{kiln, pairs};
 use crate::cpio::Archive;
-use crate::run::line;
+use crate::run::{line, measured};
 use crate::setup::{self, Purpose};
 use crate::{busybox, kernel};
 
@@ -51,7 +51,7 @@ fn initramfs(busybox: &[u8]) -> Vec<u8> {
 }
 
 fn on_kiln(kiln: &Path, kernel: &Path, initrd: &Path) -> Command {
-    let mut command = Command::new(kiln);
+    let mut command = measured(kiln);
     command.args(["boot", "--no-reboot", "--memory", &format!("{MEMORY}M")]);
     command.args(["--cmdline", COMMAND_LINE]);
     command.arg("--kernel").arg(kernel).arg("--initrd").arg(initrd);
@@ -59,7 +59,7 @@ fn on_kiln(kiln: &Path, kernel: &Path, initrd: &Path) -> Command {
 }
 
 fn on_qemu(kernel: &Path, initrd: &Path) -> Command {
-    let mut command = Command::new("qemu-system-aarch64");
+    let mut command = measured("qemu-system-aarch64");
     command.args(["-M", "virt,gic-version=3", "-cpu", "cortex-a72", "-accel", "tcg", "-m", MEMORY]);
     command.args(["-nographic", "-nodefaults", "-no-reboot", "-serial", "stdio"]);
     command.args(["-append", COMMAND_LINE]);

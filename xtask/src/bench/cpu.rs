@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::pairs;
-use crate::run::{announce, cargo, output, root, run};
+use crate::run::{announce, cargo, measured, output, root, run};
 use crate::setup::{self, Purpose};
 
 /// In the order of `kernels` in `cpu/kernels.c`.
@@ -115,13 +115,13 @@ fn build(place: &Path, image: &Path) -> Result<()> {
 }
 
 fn on_hv_soft(runner: &Path, image: &Path, number: usize) -> Command {
-    let mut command = Command::new(runner);
+    let mut command = measured(runner);
     command.arg(image).args([ENTRY, &format!("{KERNEL}={number:x}"), &format!("{HYPERVISOR}=1")]);
     command
 }
 
 fn on_qemu(image: &Path, number: usize) -> Command {
-    let mut command = Command::new("qemu-system-aarch64");
+    let mut command = measured("qemu-system-aarch64");
     command.args(["-nodefaults", "-M", "virt", "-cpu", "neoverse-n1", "-accel", "tcg", "-m", "64"]);
     command.args(["-display", "none", "-chardev", "stdio,id=out"]);
     command.args(["-semihosting-config", "enable=on,target=native,chardev=out"]);

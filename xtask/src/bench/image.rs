@@ -10,7 +10,7 @@ use anyhow::{Result, bail, ensure};
 
 use super::{kiln, pairs};
 use crate::cache;
-use crate::run::{announce, run as complete};
+use crate::run::{announce, measured, run as complete};
 use crate::setup::{self, Purpose};
 
 /// Debian's packages for arm64, unpacked without their scripts: some 150 MB. The image's tests use
@@ -31,13 +31,12 @@ pub(super) fn run(count: usize) -> Result<()> {
     let bundle = place.path().join("bundle");
     let ours = || {
         let home = tempfile::tempdir_in(place.path())?;
-        let mut command = Command::new(&kiln);
+        let mut command = measured(&kiln);
         command.env("KILN_HOME", home.path()).args(["pull", "--quiet"]);
         command.arg(format!("oci-layout:{image}")).stdout(std::process::Stdio::null());
         timed(|| complete(&mut command))
     };
-    let unpack =
-        || complete(Command::new("umoci").args(["unpack", "--image", &image]).arg(&bundle));
+    let unpack = || complete(measured("umoci").args(["unpack", "--image", &image]).arg(&bundle));
     let clear = || -> Result<()> { Ok(fs::remove_dir_all(&bundle)?) };
     let ratio = pairs("image against umoci unpack", count, ours, || {
         let time = timed(unpack)?;
@@ -47,7 +46,7 @@ pub(super) fn run(count: usize) -> Result<()> {
     pairs("image against umoci unpack and mkfs.erofs", count, ours, || {
         let time = timed(|| {
             unpack()?;
-            let mut mkfs = Command::new("mkfs.erofs");
+            let mut mkfs = measured("mkfs.erofs");
             mkfs.arg("--quiet").arg(place.path().join("image.erofs")).arg(bundle.join("rootfs"));
             complete(&mut mkfs)
         })?;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cpio::Archive;
 use crate::kernel;
-use crate::run::{line, root, run};
+use crate::run::{line, measured, root, run};
 use crate::setup::{self, Purpose};
 
 /// Memory of both machines, in MiB.
@@ -47,7 +47,7 @@ impl Guest {
 
     /// kiln's command line, with the given devices.
     pub(super) fn on_kiln(&self, bench: &str, devices: &[OsString]) -> Command {
-        let mut command = Command::new(&self.kiln);
+        let mut command = measured(&self.kiln);
         command.args(["boot", "--no-reboot", "--memory", &format!("{MEMORY}M")]);
         command.args(["--cmdline", &format!("console=ttyAMA0 bench={bench}")]);
         command.arg("--kernel").arg(&self.kernel).arg("--initrd").arg(&self.initrd).args(devices);
@@ -56,7 +56,7 @@ impl Guest {
 
     /// QEMU's command line, with the given devices.
     pub(super) fn on_qemu(&self, bench: &str, devices: &[OsString]) -> Command {
-        let mut command = Command::new("qemu-system-aarch64");
+        let mut command = measured("qemu-system-aarch64");
         command.args(["-M", "virt,gic-version=3", "-cpu", "cortex-a72", "-accel", "tcg"]);
         command.args(["-global", "virtio-mmio.force-legacy=false", "-m", MEMORY]);
         command.args(["-nographic", "-nodefaults", "-no-reboot", "-serial", "stdio"]);

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::serving::{Forwarder, Server, first_byte, free_port};
-use crate::run::run;
+use crate::run::{measured, run};
 use crate::{kernel, servers};
 
 /// A server's machine, and its state in a file.
@@ -75,7 +75,7 @@ impl Saved {
     fn start(&self, more: &[&str]) -> Result<(Running, u16)> {
         let at = |name: &str| self.place.path().join(name).display().to_string();
         let port = free_port()?;
-        let mut command = Command::new("qemu-system-aarch64");
+        let mut command = measured("qemu-system-aarch64");
         command.args(["-M", "virt,gic-version=3", "-cpu", "cortex-a72", "-accel", "tcg"]);
         command.args(["-m", &self.memory.to_string(), "-smp", "1"]);
         command.args(["-nodefaults", "-display", "none", "-serial"]);

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::boot::until_marker;
 use super::{kiln, pairs};
-use crate::run::run as run_command;
+use crate::run::{measured, run as run_command};
 use crate::setup::{self, Purpose};
 use crate::{busybox, demo, guest_agent, kernel};
 
@@ -31,7 +31,7 @@ pub(super) fn run(count: usize) -> Result<()> {
     let kiln = kiln()?;
     let home = place.path().join("home");
     let on_kiln = || {
-        let mut command = Command::new(&kiln);
+        let mut command = measured(&kiln);
         command.env("KILN_HOME", &home).args([
             "run",
             "--rm",
@@ -74,7 +74,7 @@ fn erofs(target: &Path) -> Result<()> {
 }
 
 fn on_qemu(kernel: &Path, root: &Path) -> Command {
-    let mut command = Command::new("qemu-system-aarch64");
+    let mut command = measured("qemu-system-aarch64");
     command.args(["-M", "virt,gic-version=3", "-cpu", "cortex-a72", "-accel", "tcg", "-m", MEMORY]);
     command.args(["-nographic", "-nodefaults", "-no-reboot", "-serial", "stdio"]);
     command.args(["-global", "virtio-mmio.force-legacy=false"]);

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -11,7 +11,7 @@ use rustix::fs::seek;
 
 use super::pairs;
 use super::serving::Kiln;
-use crate::run::{output, run as run_command};
+use crate::run::{measured, output, run as run_command};
 
 /// Guests' memory in MiB, and how much of it is filled.
 const GUESTS: [(u32, u32); 5] = [(256, 0), (4096, 0), (256, 128), (1024, 512), (4096, 2048)];
@@ -68,7 +68,7 @@ fn save(kiln: &Kiln) -> Result<f64> {
 fn dd(from: &Path, to: &Path) -> Result<f64> {
     let operand = |name: &str, path: &Path| format!("{name}={}", path.display());
     let began = Instant::now();
-    let mut command = Command::new("dd");
+    let mut command = measured("dd");
     command.args([operand("if", from), operand("of", to)]).args(["bs=1M", "conv=fsync"]);
     run_command(command.stderr(Stdio::null()))?;
     let seconds = began.elapsed().as_secs_f64();

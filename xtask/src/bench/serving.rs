@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 
-use crate::run::{output, run};
+use crate::run::{measured, output, run};
 use crate::setup::{self, Purpose};
 use crate::{guest_agent, kernel, servers};
 
@@ -49,7 +49,7 @@ impl Kiln {
     }
 
     pub(super) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = measured(&self.program);
         command.env("KILN_HOME", self.path("home")).args(arguments);
         command
     }
