@@ -225,6 +225,22 @@ fn a_rehearsal_tells_what_a_restore_needs_first() {
     }
 }
 
+/// What ends as soon as it is restored was restored nonetheless, and its record tells how it ended.
+#[test]
+fn what_ends_at_once_was_restored() {
+    let kiln = Kiln::new();
+    let script = "begin=$(date +%s); while [ $(($(date +%s) - begin)) -lt 2 ]; do :; done; exit 7";
+    let bake = ["bake", "--ready", "after:100ms", "--no-rehearsal", "-o", "short", "-m", "128m"];
+    kiln.text(&[&bake[..], &[&image(), "sh", "-c", script]].concat());
+    std::thread::sleep(Duration::from_secs(3));
+    for name in ["one", "two", "three"] {
+        assert_eq!(kiln.text(&["restore", "-d", "--name", name, "short"]).len(), 64);
+        assert_eq!(kiln.text(&["wait", name]), "7");
+        assert_eq!(kiln.text(&["restore", "-d", "--rm", "short"]).len(), 64);
+    }
+    assert_eq!(kiln.output(&["restore", "short"]).status.code(), Some(7));
+}
+
 /// A server is captured once it listens, and each machine that is restored from that has ports and labels of its own.
 #[test]
 fn what_serves_is_restored_and_forked() {

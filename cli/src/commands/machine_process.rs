@@ -27,12 +27,13 @@ pub(super) struct Args {
 }
 
 impl Args {
-    /// Waits for the machine's record, and writes errors beside it from then on; false if there will be none, since whoever
+    /// Waits for the machine's record, and has errors go beside it from then on; false if there will be none, since whoever
     /// started this process is gone or could not make it.
     pub(super) fn wait_for_record(&self) -> anyhow::Result<bool> {
-        // A byte says that it is there. Whatever else is on the way to the tether's end has no meaning.
-        if io::stdin().read(&mut [0])? == 0 {
-            return Ok(false);
+        // A byte says that it is there.
+        match io::stdin().read_exact(&mut [0]) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            other => other.context("cannot read standard input")?,
         }
         let path = self.directory.join(ERRORS);
         let errors =

@@ -113,7 +113,7 @@ async fn machine(Extract(supervisor): Shared) -> Response {
 }
 
 async fn start(Extract(supervisor): Shared) -> Response {
-    respond(supervisor, |supervisor| supervisor.start()).await
+    respond(supervisor, |supervisor| supervisor.start_when_asked()).await
 }
 
 async fn stop(Extract(supervisor): Shared, Body(request): Body<StopRequest>) -> Response {

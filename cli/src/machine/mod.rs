@@ -129,6 +129,10 @@ fn live(machine: &Machine, life: Life) -> anyhow::Result<End> {
     stdio.close(None);
     supervisor.power_off();
     let heard = stdio.finish();
+    if life == Life::Eager {
+        // It may all have been over before anybody could ask.
+        supervisor.wait_asked();
+    }
     server.finish();
     Ok(match supervisor.is_abandoned() {
         true => End::Abandoned,

@@ -59,7 +59,11 @@ struct Progress {
     failure: Option<(u8, String)>,
     /// The agent has answered.
     agent: bool,
+    /// Somebody has asked for the start.
+    asked: bool,
     /// Whoever started the machine is gone.
+    alone: bool,
+    /// The machine was given up.
     abandoned: bool,
     stopwatch: Stopwatch,
     /// How long the step took that ended with [`Phase::Ready`], in milliseconds.
@@ -97,6 +101,8 @@ impl Supervisor {
             phase: Phase::Booting,
             failure: None,
             agent: false,
+            asked: false,
+            alone: false,
             abandoned: false,
             stopwatch,
             ready_ms: 0.0,
@@ -149,8 +155,25 @@ impl Supervisor {
         self.advance(Phase::Ready, |_| {});
     }
 
+    /// As [`start`](Self::start), for whoever made the machine.
+    pub(crate) fn start_when_asked(&self) -> anyhow::Result<State> {
+        let started = self.start();
+        self.lock().asked = true;
+        self.changed.notify_all();
+        started
+    }
+
+    /// Waits until somebody has asked for the start, unless nobody is left to do so.
+    pub(super) fn wait_asked(&self) {
+        /// Whoever has just made a machine asks at once.
+        const LIMIT: Duration = Duration::from_secs(10);
+        let wait = |p: &mut Progress| !p.asked && !p.alone;
+        // What cannot be asked in that time will not be.
+        let _ = self.changed.wait_timeout_while(self.lock(), LIMIT, wait);
+    }
+
     /// Starts the process, once; waits until it runs or why it does not.
-    pub(crate) fn start(&self) -> anyhow::Result<State> {
+    pub(super) fn start(&self) -> anyhow::Result<State> {
         let wait = |p: &mut Progress| p.phase == Phase::Booting || p.phase == Phase::Starting;
         let mut progress =
             self.changed.wait_while(self.lock(), wait).unwrap_or_else(PoisonError::into_inner);
@@ -300,6 +323,8 @@ impl Supervisor {
     pub(super) fn abandon(&self, bound: bool) {
         {
             let mut progress = self.lock();
+            progress.alone = true;
+            self.changed.notify_all();
             if progress.phase == Phase::Ended || (progress.phase == Phase::Running && !bound) {
                 return;
             }

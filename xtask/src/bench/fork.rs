@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::qemu::Saved;
 use super::serving::{Forwarder, Kiln, NGINX, first_byte};
@@ -30,14 +31,11 @@ pub(super) fn run(count: usize) -> Result<()> {
     println!("{} more machines answered after {:.1} s", all.len(), began.elapsed().as_secs_f64());
     all.extend(one);
     std::thread::sleep(REST);
-    let each: Vec<f64> = all.iter().map(|&pid| pss(pid)).collect::<Result<_>>()?;
+    let each: Vec<f64> = all.iter().map(|&process| pss(process)).collect::<Result<_>>()?;
     let total: f64 = each.iter().sum();
-    for pid in &all[1..] {
+    for &process in &all[1..] {
         // The machine ends with its process; what is left is one machine alone.
-        rustix::process::kill_process(
-            rustix::process::Pid::from_raw(*pid as i32).context("no process")?,
-            rustix::process::Signal::KILL,
-        )?;
+        kill_process(process, Signal::KILL)?;
     }
     std::thread::sleep(REST);
     let alone = pss(all[0])?;
@@ -45,7 +43,7 @@ pub(super) fn run(count: usize) -> Result<()> {
     kiln.remove_machines()?;
     let qemu = Saved::new(&NGINX, MEMORY)?.restore()?;
     std::thread::sleep(REST);
-    let peer = pss(qemu.id())?;
+    let peer = pss(qemu.process())?;
     println!(
         "{count} idle machines of {MEMORY} MiB: {total:.1} MiB, {alone:.1} MiB for one alone, \
          {added:.2} MiB for each more, QEMU {peer:.1} MiB, ratio {:.2}",
@@ -56,7 +54,7 @@ pub(super) fn run(count: usize) -> Result<()> {
 }
 
 /// So many machines that have answered, by their processes.
-fn fork(kiln: &Kiln, count: usize) -> Result<Vec<u32>> {
+fn fork(kiln: &Kiln, count: usize) -> Result<Vec<Pid>> {
     let count = count.to_string();
     let text = output(kiln.command(&["fork", "-n", &count, "nginx"]).stdin(Stdio::null()))?;
     let mut processes = Vec::new();
@@ -64,17 +62,14 @@ fn fork(kiln: &Kiln, count: usize) -> Result<Vec<u32>> {
         let (id, port) = line.split_once(' ').context("an id and a port")?;
         let port = port.split(['>', '-', ':']).nth(1).context("ADDRESS:PORT->80")?.parse()?;
         first_byte(port, Forwarder::Honest, || false)?;
-        let state = output(&mut kiln.command(&["inspect", id]))?;
-        let state: serde_json::Value = serde_json::from_str(&state)?;
-        let pid = state[0]["state"]["pid"].as_u64();
-        processes.push(pid.context("a machine that runs has a process")? as u32);
+        processes.push(kiln.process(id)?);
     }
     Ok(processes)
 }
 
 /// The proportional set size of a process, in MiB.
-fn pss(process: u32) -> Result<f64> {
-    let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
+fn pss(process: Pid) -> Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", process.as_raw_nonzero()))?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
     let kib: f64 =
         line.and_then(|line| line.trim().strip_suffix(" kB")).context("no Pss")?.parse()?;

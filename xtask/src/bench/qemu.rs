@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::Pid;
 use serde_json::{Value, json};
 
 use super::serving::{Forwarder, Server, first_byte, free_port};
@@ -26,8 +27,8 @@ pub(super) struct Saved {
 pub(super) struct Running(Child);
 
 impl Running {
-    pub(super) fn id(&self) -> u32 {
-        self.0.id()
+    pub(super) fn process(&self) -> Pid {
+        Pid::from_child(&self.0)
     }
 }
 

@@ -1,9 +1,6 @@
 //! A restored server's first byte, from the start of kiln: against the cold run of the same image and against QEMU TCG that
 //! takes the saved state of the same guest; with and without the page cache; small against large memory.
 
-use std::thread;
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
 
 use super::pairs;
@@ -39,11 +36,7 @@ pub(super) fn run(count: usize) -> Result<()> {
                 println!("without the page cache: only root can empty it");
                 continue;
             }
-            let prepare = || {
-                // The last machine's process may still give its memory back.
-                thread::sleep(Duration::from_millis(300));
-                if cached { Ok(()) } else { drop_caches() }
-            };
+            let prepare = || if cached { Ok(()) } else { drop_caches() };
             let cache = if cached { "page cache warm" } else { "page cache empty" };
             let what = format!("{name}, {cache}: restore against the cold run");
             let ratio = pairs(

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, test_kill_process};
 use rustix::time::Timespec;
+use serde_json::Value;
 
 use crate::run::{measured, output, run};
 use crate::setup::{self, Purpose};
@@ -72,9 +74,26 @@ impl Kiln {
         Ok(output(&mut self.command(&["ps", "-aq"]))?.lines().map(str::to_owned).collect())
     }
 
+    /// The process of a machine that runs.
+    pub(super) fn process(&self, id: &str) -> Result<Pid> {
+        let state: Value = serde_json::from_str(&output(&mut self.command(&["inspect", id]))?)?;
+        let pid = state[0]["state"]["pid"].as_i64().and_then(|pid| pid.try_into().ok());
+        pid.and_then(Pid::from_raw).context("a machine that runs has a process")
+    }
+
+    /// Removes all machines, and waits until their processes have given their memory back.
     pub(super) fn remove_machines(&self) -> Result<()> {
+        /// A process that nobody takes note of stays.
+        const LIMIT: Duration = Duration::from_millis(300);
         for id in self.machines()? {
+            let process = self.process(&id);
             run(self.command(&["rm", "--force", &id]).stdout(Stdio::null()))?;
+            let began = Instant::now();
+            while process.as_ref().is_ok_and(|&process| test_kill_process(process).is_ok())
+                && began.elapsed() < LIMIT
+            {
+                thread::sleep(Duration::from_millis(1));
+            }
         }
         Ok(())
     }
