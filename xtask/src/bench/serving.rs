@@ -191,6 +191,10 @@ pub(super) fn first_byte(
 
 /// Makes the host forget what it has read of files, as after its start. Needs root.
 pub(super) fn drop_caches() -> Result<()> {
+    /// What it has forgotten it gives back a little later.
+    const REST: Duration = Duration::from_millis(50);
     rustix::fs::sync();
-    std::fs::write("/proc/sys/vm/drop_caches", "3").context("cannot drop the page cache")
+    std::fs::write("/proc/sys/vm/drop_caches", "3").context("cannot drop the page cache")?;
+    thread::sleep(REST);
+    Ok(())
 }
