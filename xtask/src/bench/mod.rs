@@ -36,7 +36,7 @@ pub(crate) enum Bench {
     /// A restored server's first byte, against the cold run and against QEMU TCG's restore; fails beyond the limits
     Restore {
         /// Pairs of runs of each comparison
-        #[arg(long, default_value_t = 7)]
+        #[arg(long, default_value_t = 11)]
         pairs: usize,
     },
     /// Memory of the host that many idle machines of one snapshot take, beside QEMU; fails beyond the limit
