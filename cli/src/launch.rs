@@ -24,7 +24,8 @@ use crate::{
 /// The hidden subcommand that is a machine's process.
 pub(crate) const SUBCOMMAND: &str = "machine-process";
 
-/// Standard error of a machine's process: why it could not be one, or a panic. What it logs goes elsewhere.
+/// Standard error of a machine's process once there is a record: why it could not be one, or a panic. What it logs goes
+/// elsewhere.
 pub(crate) const ERRORS: &str = "process.err";
 
 /// How long a machine's process may take to open its control socket.
@@ -50,6 +51,8 @@ pub(crate) struct Process {
     child: Option<Child>,
     /// Ends when this process does.
     tether: Option<ChildStdin>,
+    /// It was told to be a machine.
+    begun: bool,
 }
 
 impl Process {
@@ -71,7 +74,7 @@ impl Process {
             .spawn()
             .context("cannot start the machine's process")?;
         let tether = child.stdin.take();
-        Ok(Self { child: Some(child), tether })
+        Ok(Self { child: Some(child), tether, begun: false })
     }
 
     /// Lets it be this machine, and waits until it can be talked to.
@@ -80,6 +83,7 @@ impl Process {
             // That it has gone already shows below.
             let _ = tether.write_all(b"\n");
         }
+        self.begun = true;
         let client = Client::new(&machine.directory);
         let ready = client.wait_ready(SOCKET_LIMIT, || self.is_alive());
         let launched = Launched { process: self, machine, client };
@@ -96,8 +100,11 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        drop(self.tether.take());
         if let Some(mut child) = self.child.take() {
+            if !self.begun {
+                // It has done nothing yet, and may have ended by itself.
+                let _ = child.kill();
+            }
             // It may outlive this process; until then somebody takes note of its end. Without the thread it stays a zombie.
             let _ = thread::Builder::new().name("machine".into()).spawn(move || child.wait());
         }
@@ -122,7 +129,13 @@ impl Launched {
 
     /// Starts the guest's process; waits until it runs or why it does not.
     pub(crate) fn start(&self) -> anyhow::Result<State> {
-        self.client.call(Method::POST, "/v1/start", &()).map_err(|error| self.explain(error))
+        self.client.call(Method::POST, "/v1/start", &()).or_else(|error| {
+            match Machine::open(&self.machine.directory).map(|machine| machine.state) {
+                // This process stood still for so long that it is over.
+                Ok(state) if state.exit_code.is_some() && state.error.is_none() => Ok(state),
+                _ => Err(self.explain(error)),
+            }
+        })
     }
 
     /// Waits until the machine's process has ended.
@@ -163,8 +176,8 @@ impl Launched {
             return Exit::new(KILN_FAILED, cause).into();
         }
         let errors = fs::read_to_string(self.machine.directory.join(ERRORS)).unwrap_or_default();
-        let last = errors.lines().last().unwrap_or_default();
-        Exit::new(KILN_FAILED, format!("the machine's process ended early: {error} {last}")).into()
+        let last = errors.lines().last().map(|line| format!(": {line}")).unwrap_or_default();
+        Exit::new(KILN_FAILED, format!("the machine's process ended early: {error}{last}")).into()
     }
 }
 

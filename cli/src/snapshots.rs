@@ -20,7 +20,7 @@ use crate::{
     guest_files,
     launch::{self, Launched, Life, Process},
     machine::Workload,
-    pins, program,
+    pins,
     record::{Machine, Machines, Origin, PortMapping, SHORT, Spec, check_name, random_id},
 };
 
@@ -299,7 +299,7 @@ fn read_ahead(snapshot: Snapshot) {
     const WINDOW: u64 = 256 << 10;
     let read = move || {
         #[cfg(target_os = "linux")]
-        if let Ok(program) = program::find().and_then(|path| Ok(fs::File::open(path)?)) {
+        if let Ok(program) = crate::program::find().and_then(|path| Ok(fs::File::open(path)?)) {
             let _ = rustix::fs::fadvise(&program, 0, None, rustix::fs::Advice::WillNeed);
         }
         let known = snapshot.working_set().unwrap_or_default();

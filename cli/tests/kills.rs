@@ -16,6 +16,9 @@ use common::{Kiln, image, soak};
 /// How long anything may take that needs a moment.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// What is restored.
+const SNAPSHOT: &str = "sleeper";
+
 /// A linear congruential generator (Knuth, MMIX); its seed is told when something fails.
 struct Random(u64);
 
@@ -108,7 +111,7 @@ impl Test {
             let small = ["--cpus", "1", "-m", "128m", &self.image, "sh", "-c", flood];
             self.spawn(&[&["run"], flags, &small].concat())
         };
-        match round % 7 {
+        match round % 9 {
             0 => {
                 let child = run(&["-d"]);
                 self.kill(child, 600);
@@ -158,6 +161,18 @@ impl Test {
                 let child = self.spawn(enders[choice]);
                 self.kill(child, 100);
                 "the command that ends a machine"
+            }
+            6 => {
+                let child = self.spawn(&["restore", "-d", SNAPSHOT]);
+                self.kill(child, 100);
+                "the command that restores a machine in the background"
+            }
+            7 => {
+                let flags: &[&str] = [&["--rm"][..], &[], &["-d"]][choice];
+                let mut child = self.spawn(&[&["restore"], flags, &[SNAPSHOT]].concat());
+                self.kill_machine(&mut child, 100);
+                ends(&mut child);
+                "a restored machine's process"
             }
             _ => {
                 self.start();
@@ -238,9 +253,10 @@ fn whatever_is_killed_leaves_nothing() {
         temporary: tempfile::tempdir().unwrap(),
         random: Random(seed),
     };
-    test.kiln.text(&["run", "--rm", &test.image, "true"]);
+    let bake = ["bake", "--ready", "after:100ms", "-m", "128m", "-o", SNAPSHOT];
+    test.kiln.text(&[&bake[..], &[&test.image, "sleep", "100000"]].concat());
     let before = test.files();
-    for round in 0..if soak() { 100 } else { 14 } {
+    for round in 0..if soak() { 108 } else { 18 } {
         let what = test.disturb(round);
         println!("round {round}: {what}");
         test.recover(&before, &format!("round {round}, seed {seed}, {what}"));

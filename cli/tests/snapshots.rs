@@ -229,10 +229,11 @@ fn a_rehearsal_tells_what_a_restore_needs_first() {
 #[test]
 fn what_ends_at_once_was_restored() {
     let kiln = Kiln::new();
-    let script = "begin=$(date +%s); while [ $(($(date +%s) - begin)) -lt 2 ]; do :; done; exit 7";
-    let bake = ["bake", "--ready", "after:100ms", "--no-rehearsal", "-o", "short", "-m", "128m"];
+    let script = "begin=$(date +%s); echo begun; \
+                  while [ $(($(date +%s) - begin)) -lt 4 ]; do :; done; exit 7";
+    let bake = ["bake", "--ready", "marker:begun", "--no-rehearsal", "-o", "short", "-m", "128m"];
     kiln.text(&[&bake[..], &[&image(), "sh", "-c", script]].concat());
-    std::thread::sleep(Duration::from_secs(3));
+    std::thread::sleep(Duration::from_secs(5));
     for name in ["one", "two", "three"] {
         assert_eq!(kiln.text(&["restore", "-d", "--name", name, "short"]).len(), 64);
         assert_eq!(kiln.text(&["wait", name]), "7");

@@ -22,7 +22,7 @@ pub(super) struct Args {
     #[arg(long)]
     bound: bool,
     /// Start without being asked to
-    #[arg(long)]
+    #[arg(long, conflicts_with = "bound")]
     eager: bool,
 }
 
@@ -36,10 +36,15 @@ impl Args {
             other => other.context("cannot read standard input")?,
         }
         let path = self.directory.join(ERRORS);
-        let errors =
-            File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
-        rustix::stdio::dup2_stderr(errors)?;
-        Ok(true)
+        match File::create(&path) {
+            // It has been removed already.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            other => {
+                let errors = other.with_context(|| format!("cannot create {}", path.display()))?;
+                rustix::stdio::dup2_stderr(errors)?;
+                Ok(true)
+            }
+        }
     }
 
     /// What it logs goes there.

@@ -110,8 +110,9 @@ fn live(machine: &Machine, life: Life) -> anyhow::Result<End> {
         ports.serve(&supervisor)?;
     }
     if life == Life::Eager {
+        let supervisor = supervisor.clone();
         // Whoever asks for the start hears why it failed.
-        let _ = supervisor.start();
+        thread::Builder::new().name("start".into()).spawn(move || drop(supervisor.start()))?;
     }
     if supervisor.wait_started() {
         clock::follow(&supervisor)?;
@@ -155,7 +156,7 @@ fn watch(supervisor: &Arc<Supervisor>) -> anyhow::Result<()> {
 fn watch_tether(supervisor: &Arc<Supervisor>, bound: bool) -> anyhow::Result<()> {
     let supervisor = supervisor.clone();
     thread::Builder::new().name("tether".into()).spawn(move || {
-        // Nothing is ever written to it.
+        // Nothing more is written to it.
         while let Ok(1..) = io::stdin().read(&mut [0]) {}
         supervisor.abandon(bound);
     })?;

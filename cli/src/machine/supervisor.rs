@@ -157,16 +157,15 @@ impl Supervisor {
 
     /// As [`start`](Self::start), for whoever made the machine.
     pub(crate) fn start_when_asked(&self) -> anyhow::Result<State> {
-        let started = self.start();
         self.lock().asked = true;
         self.changed.notify_all();
-        started
+        self.start()
     }
 
     /// Waits until somebody has asked for the start, unless nobody is left to do so.
     pub(super) fn wait_asked(&self) {
         /// Whoever has just made a machine asks at once.
-        const LIMIT: Duration = Duration::from_secs(10);
+        const LIMIT: Duration = Duration::from_secs(5);
         let wait = |p: &mut Progress| !p.asked && !p.alone;
         // What cannot be asked in that time will not be.
         let _ = self.changed.wait_timeout_while(self.lock(), LIMIT, wait);
@@ -319,13 +318,15 @@ impl Supervisor {
         progress.phase == Phase::Running
     }
 
-    /// Whoever started the machine is gone: it is given up if its process has not started, or if it is `bound` to them.
+    /// Whoever started the machine is gone: it is given up if they have not had its process started, or if it is `bound` to them.
     pub(super) fn abandon(&self, bound: bool) {
         {
             let mut progress = self.lock();
             progress.alone = true;
             self.changed.notify_all();
-            if progress.phase == Phase::Ended || (progress.phase == Phase::Running && !bound) {
+            // One that started by itself is somebody's only once they have asked for it.
+            let owned = progress.phase == Phase::Running && progress.asked && !bound;
+            if progress.phase == Phase::Ended || owned {
                 return;
             }
             progress.abandoned = true;

@@ -9,7 +9,7 @@
 //! | `log`          | what the process wrote, see [`log`](crate::log); rotated                     |
 //! | `console.log`  | the guest kernel's messages; rotated                                         |
 //! | `process.log`  | what the machine's process says of itself; rotated                           |
-//! | `process.err`  | why it could not be one, or a panic                                          |
+//! | `process.err`  | why it could not be one with this record, or a panic                         |
 //!
 //! Whether a machine runs is told by its lock alone. A state that says *running* with a free lock is what a killed
 //! process left behind: it reads as ended with status 137.

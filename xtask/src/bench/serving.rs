@@ -7,10 +7,9 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, test_kill_process};
-use rustix::time::Timespec;
 use serde_json::Value;
 
 use crate::run::{measured, output, run};
@@ -83,15 +82,13 @@ impl Kiln {
 
     /// Removes all machines, and waits until their processes have given their memory back.
     pub(super) fn remove_machines(&self) -> Result<()> {
-        /// A process that nobody takes note of stays.
-        const LIMIT: Duration = Duration::from_millis(300);
+        const LIMIT: Duration = Duration::from_secs(10);
         for id in self.machines()? {
             let process = self.process(&id);
             run(self.command(&["rm", "--force", &id]).stdout(Stdio::null()))?;
             let began = Instant::now();
-            while process.as_ref().is_ok_and(|&process| test_kill_process(process).is_ok())
-                && began.elapsed() < LIMIT
-            {
+            while process.as_ref().is_ok_and(|&process| is_there(process)) {
+                ensure!(began.elapsed() < LIMIT, "the process of machine {id} does not end");
                 thread::sleep(Duration::from_millis(1));
             }
         }
@@ -123,6 +120,13 @@ impl Drop for Kiln {
     }
 }
 
+/// Whether a process is there, and not only its entry that nobody takes note of (Linux: proc_pid_stat(5)).
+fn is_there(process: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero()));
+    let ended = stat.is_ok_and(|stat| stat.contains(") Z ") || stat.contains(") X "));
+    test_kill_process(process).is_ok() && !ended
+}
+
 /// A port that nobody listens on.
 pub(super) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
@@ -148,7 +152,6 @@ pub(super) fn first_byte(
     const LIMIT: Duration = Duration::from_secs(120);
     const AGAIN: Duration = Duration::from_millis(20);
     const LOOK: Duration = Duration::from_micros(200);
-    const PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
     let began = Instant::now();
     let mut asked: Option<Instant> = None;
     let mut open: Vec<TcpStream> = Vec::new();
@@ -179,11 +182,14 @@ pub(super) fn first_byte(
         // It leaves the processors to whoever is measured.
         let mut waiting: Vec<_> =
             open.iter().map(|stream| PollFd::new(stream, PollFlags::IN)).collect();
-        match forwarder {
-            Forwarder::Honest if !waiting.is_empty() => {
-                poll(&mut waiting, Some(&PATIENCE))?;
-            }
-            _ => thread::sleep(LOOK),
+        let patience = match (forwarder, asked) {
+            (Forwarder::Eager, Some(asked)) => AGAIN.saturating_sub(asked.elapsed()),
+            _ => LIMIT,
+        };
+        if waiting.is_empty() {
+            thread::sleep(LOOK);
+        } else {
+            poll(&mut waiting, Some(&patience.try_into()?))?;
         }
     }
     bail!("nothing answered on port {port} within {} s", LIMIT.as_secs())
