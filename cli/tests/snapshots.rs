@@ -5,11 +5,12 @@ mod common;
 use std::{
     io::Read,
     path::Path,
-    process::Command,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use common::{Kiln, image};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Counts in the guest's memory and says a word that only its memory knows.
 const COUNTER: &str = "nonce=$(cat /proc/sys/kernel/random/uuid); echo ready; i=0; \
@@ -240,6 +241,19 @@ fn what_ends_at_once_was_restored() {
         assert_eq!(kiln.text(&["restore", "-d", "--rm", "short"]).len(), 64);
     }
     assert_eq!(kiln.output(&["restore", "short"]).status.code(), Some(7));
+    // Whoever restores it may stand still meanwhile.
+    for milliseconds in (5..60).step_by(5) {
+        let mut command = kiln.command(&["restore", "-d", "short"]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let process = Pid::from_child(&child);
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        // It may have ended already.
+        let _ = kill_process(process, Signal::STOP);
+        std::thread::sleep(Duration::from_millis(200));
+        let _ = kill_process(process, Signal::CONT);
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "stopped after {milliseconds} ms: {output:?}");
+    }
 }
 
 /// A server is captured once it listens, and each machine that is restored from that has ports and labels of its own.
