@@ -236,15 +236,14 @@ impl Snapshots {
     /// Makes the record of a machine that goes on where the snapshot at `path` was taken.
     fn record(&self, path: &Path, options: &RestoreOptions, id: String) -> anyhow::Result<Machine> {
         // All of it takes a disk some time that has forgotten where the files are.
-        let (kernel, initramfs, found) = thread::scope(|scope| {
+        let ((captured, layers), kernel, initramfs) = thread::scope(|scope| {
             let guest = thread::Builder::new().spawn_scoped(scope, || {
                 (guest_files::kernel(&self.home), guest_files::initramfs(&self.home))
             })?;
             let found = self.captured(path, options.copy);
             let (kernel, initramfs) = guest.join().unwrap_or_else(|panic| resume_unwind(panic));
-            anyhow::Ok((kernel, initramfs, found?))
+            anyhow::Ok((found?, kernel?, initramfs?))
         })?;
-        let (kernel, initramfs, (captured, layers)) = (kernel?, initramfs?, found);
         let mut ports =
             if options.ports.is_empty() { captured.ports } else { options.ports.clone() };
         for mapping in &mut ports {
